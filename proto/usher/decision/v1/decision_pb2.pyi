@@ -1,0 +1,451 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
+    OUTCOME_ALLOW: _ClassVar[Outcome]
+    OUTCOME_ALLOW_WITH_CAUTION: _ClassVar[Outcome]
+    OUTCOME_REVIEW: _ClassVar[Outcome]
+    OUTCOME_BLOCK: _ClassVar[Outcome]
+
+class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODE_UNSPECIFIED: _ClassVar[Mode]
+    MODE_OBSERVE: _ClassVar[Mode]
+    MODE_ENFORCE: _ClassVar[Mode]
+
+class RiskLevel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RISK_LEVEL_UNSPECIFIED: _ClassVar[RiskLevel]
+    RISK_LEVEL_LOW: _ClassVar[RiskLevel]
+    RISK_LEVEL_MEDIUM: _ClassVar[RiskLevel]
+    RISK_LEVEL_HIGH: _ClassVar[RiskLevel]
+    RISK_LEVEL_CRITICAL: _ClassVar[RiskLevel]
+
+class Segment(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SEGMENT_UNSPECIFIED: _ClassVar[Segment]
+    SEGMENT_POWER: _ClassVar[Segment]
+    SEGMENT_STANDARD: _ClassVar[Segment]
+    SEGMENT_NEW: _ClassVar[Segment]
+    SEGMENT_INACTIVE: _ClassVar[Segment]
+    SEGMENT_DORMANT: _ClassVar[Segment]
+    SEGMENT_SUSPICIOUS: _ClassVar[Segment]
+
+class Service(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SERVICE_UNSPECIFIED: _ClassVar[Service]
+    SERVICE_INGEST: _ClassVar[Service]
+    SERVICE_COMPLIANCE: _ClassVar[Service]
+    SERVICE_SCORING: _ClassVar[Service]
+    SERVICE_FRAUD: _ClassVar[Service]
+    SERVICE_ALERTS: _ClassVar[Service]
+
+class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_CODE_UNSPECIFIED: _ClassVar[ReasonCode]
+    REASON_CODE_ACT_FORBIDDEN: _ClassVar[ReasonCode]
+    REASON_CODE_TOR_EXIT: _ClassVar[ReasonCode]
+    REASON_CODE_VPN: _ClassVar[ReasonCode]
+    REASON_CODE_HOSTING: _ClassVar[ReasonCode]
+    REASON_CODE_REGION_MISMATCH: _ClassVar[ReasonCode]
+    REASON_CODE_IMPOSSIBLE_TRAVEL: _ClassVar[ReasonCode]
+    REASON_CODE_NEW_COUNTRY: _ClassVar[ReasonCode]
+    REASON_CODE_ANOMALY: _ClassVar[ReasonCode]
+    REASON_CODE_NEW_DEVICE: _ClassVar[ReasonCode]
+    REASON_CODE_AUTHENTICATION_FAILURES: _ClassVar[ReasonCode]
+    REASON_CODE_HIGH_FREQUENCY: _ClassVar[ReasonCode]
+    REASON_CODE_ERROR_RATE: _ClassVar[ReasonCode]
+    REASON_CODE_NIGHT_ACTIVITY: _ClassVar[ReasonCode]
+    REASON_CODE_DATA_VOLUME: _ClassVar[ReasonCode]
+    REASON_CODE_TAKEOVER_SEQUENCE: _ClassVar[ReasonCode]
+    REASON_CODE_BULK_EXPORT: _ClassVar[ReasonCode]
+    REASON_CODE_SUSPICIOUS_SEGMENT: _ClassVar[ReasonCode]
+    REASON_CODE_YOUNG_ACCOUNT: _ClassVar[ReasonCode]
+    REASON_CODE_CHARGEBACKS: _ClassVar[ReasonCode]
+    REASON_CODE_SHARED_DEVICE: _ClassVar[ReasonCode]
+    REASON_CODE_SHARED_PAYMENT: _ClassVar[ReasonCode]
+    REASON_CODE_RING_MEMBER: _ClassVar[ReasonCode]
+    REASON_CODE_CREDENTIAL_STUFFING: _ClassVar[ReasonCode]
+    REASON_CODE_DEVICE_FAILURES: _ClassVar[ReasonCode]
+    REASON_CODE_COLD: _ClassVar[ReasonCode]
+    REASON_CODE_DEGRADED: _ClassVar[ReasonCode]
+    REASON_CODE_LATE: _ClassVar[ReasonCode]
+    REASON_CODE_UNKNOWN_EVENT_TYPE: _ClassVar[ReasonCode]
+
+class ActionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACTION_KIND_UNSPECIFIED: _ClassVar[ActionKind]
+    ACTION_KIND_BLOCK: _ClassVar[ActionKind]
+    ACTION_KIND_REVIEW: _ClassVar[ActionKind]
+    ACTION_KIND_SUPPRESS_PROCESSING: _ClassVar[ActionKind]
+    ACTION_KIND_SECOND_FACTOR: _ClassVar[ActionKind]
+    ACTION_KIND_FLAG_ACCOUNT: _ClassVar[ActionKind]
+    ACTION_KIND_LIST_ADDRESS: _ClassVar[ActionKind]
+    ACTION_KIND_LIMIT_RATE: _ClassVar[ActionKind]
+    ACTION_KIND_OPEN_INCIDENT: _ClassVar[ActionKind]
+    ACTION_KIND_NOTIFY: _ClassVar[ActionKind]
+
+class EnforcedBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENFORCED_BY_UNSPECIFIED: _ClassVar[EnforcedBy]
+    ENFORCED_BY_CALLER: _ClassVar[EnforcedBy]
+    ENFORCED_BY_USHER: _ClassVar[EnforcedBy]
+
+class NumberIndex(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NUMBER_INDEX_PLACE_UNSPECIFIED: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ANOMALY: _ClassVar[NumberIndex]
+    NUMBER_INDEX_SEGMENT: _ClassVar[NumberIndex]
+    NUMBER_INDEX_NETWORK: _ClassVar[NumberIndex]
+    NUMBER_INDEX_COMPLIANCE: _ClassVar[NumberIndex]
+    NUMBER_INDEX_COMPARED: _ClassVar[NumberIndex]
+    NUMBER_INDEX_BASE_THRESHOLD: _ClassVar[NumberIndex]
+    NUMBER_INDEX_THRESHOLD: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ADJUST_NIGHT: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ADJUST_YOUNG: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ADJUST_TRUSTED: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ADJUST_LEARNT: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ENSEMBLE_SCORE: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ISOLATION_FOREST: _ClassVar[NumberIndex]
+    NUMBER_INDEX_LOCAL_OUTLIER_FACTOR: _ClassVar[NumberIndex]
+    NUMBER_INDEX_VIOLATION_LIKELIHOOD: _ClassVar[NumberIndex]
+    NUMBER_INDEX_VIOLATION_CONFIDENCE: _ClassVar[NumberIndex]
+    NUMBER_INDEX_PROFILE_EVENTS: _ClassVar[NumberIndex]
+    NUMBER_INDEX_FIRST_FEATURE: _ClassVar[NumberIndex]
+
+class StageIndex(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STAGE_INDEX_ACCEPT_UNSPECIFIED: _ClassVar[StageIndex]
+    STAGE_INDEX_QUEUE: _ClassVar[StageIndex]
+    STAGE_INDEX_LOOK_UP: _ClassVar[StageIndex]
+    STAGE_INDEX_ASK: _ClassVar[StageIndex]
+    STAGE_INDEX_DECIDE: _ClassVar[StageIndex]
+
+class ComplianceStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMPLIANCE_STATUS_UNSPECIFIED: _ClassVar[ComplianceStatus]
+    COMPLIANCE_STATUS_COMPLIANT: _ClassVar[ComplianceStatus]
+    COMPLIANCE_STATUS_VIOLATION: _ClassVar[ComplianceStatus]
+    COMPLIANCE_STATUS_GAP: _ClassVar[ComplianceStatus]
+
+class VerdictFlag(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_FLAG_UNSPECIFIED: _ClassVar[VerdictFlag]
+    VERDICT_FLAG_FORBIDS_ACT: _ClassVar[VerdictFlag]
+    VERDICT_FLAG_SUPPRESS: _ClassVar[VerdictFlag]
+    VERDICT_FLAG_MINOR: _ClassVar[VerdictFlag]
+    VERDICT_FLAG_AGE_UNKNOWN: _ClassVar[VerdictFlag]
+    VERDICT_FLAG_SECURITY_SUPPRESSED: _ClassVar[VerdictFlag]
+
+class ProcessingState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROCESSING_STATE_UNSPECIFIED: _ClassVar[ProcessingState]
+    PROCESSING_STATE_PERMITTED: _ClassVar[ProcessingState]
+    PROCESSING_STATE_SUPPRESS: _ClassVar[ProcessingState]
+    PROCESSING_STATE_GAP: _ClassVar[ProcessingState]
+
+class SignalIndex(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SIGNAL_INDEX_PLACE_RISK_UNSPECIFIED: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_NETWORK_RISK: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_DEVICE_ACCOUNTS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_PAYMENT_ACCOUNTS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_ADDRESS_ACCOUNTS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_ACCOUNT_FAILURES: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_ADDRESS_FAILURES: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_DEVICE_FAILURES: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_ADDRESS_FAILED_ACCOUNTS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_RING_MEMBERS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_RING_SCORE: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_TRAVEL_KMH: _ClassVar[SignalIndex]
+OUTCOME_UNSPECIFIED: Outcome
+OUTCOME_ALLOW: Outcome
+OUTCOME_ALLOW_WITH_CAUTION: Outcome
+OUTCOME_REVIEW: Outcome
+OUTCOME_BLOCK: Outcome
+MODE_UNSPECIFIED: Mode
+MODE_OBSERVE: Mode
+MODE_ENFORCE: Mode
+RISK_LEVEL_UNSPECIFIED: RiskLevel
+RISK_LEVEL_LOW: RiskLevel
+RISK_LEVEL_MEDIUM: RiskLevel
+RISK_LEVEL_HIGH: RiskLevel
+RISK_LEVEL_CRITICAL: RiskLevel
+SEGMENT_UNSPECIFIED: Segment
+SEGMENT_POWER: Segment
+SEGMENT_STANDARD: Segment
+SEGMENT_NEW: Segment
+SEGMENT_INACTIVE: Segment
+SEGMENT_DORMANT: Segment
+SEGMENT_SUSPICIOUS: Segment
+SERVICE_UNSPECIFIED: Service
+SERVICE_INGEST: Service
+SERVICE_COMPLIANCE: Service
+SERVICE_SCORING: Service
+SERVICE_FRAUD: Service
+SERVICE_ALERTS: Service
+REASON_CODE_UNSPECIFIED: ReasonCode
+REASON_CODE_ACT_FORBIDDEN: ReasonCode
+REASON_CODE_TOR_EXIT: ReasonCode
+REASON_CODE_VPN: ReasonCode
+REASON_CODE_HOSTING: ReasonCode
+REASON_CODE_REGION_MISMATCH: ReasonCode
+REASON_CODE_IMPOSSIBLE_TRAVEL: ReasonCode
+REASON_CODE_NEW_COUNTRY: ReasonCode
+REASON_CODE_ANOMALY: ReasonCode
+REASON_CODE_NEW_DEVICE: ReasonCode
+REASON_CODE_AUTHENTICATION_FAILURES: ReasonCode
+REASON_CODE_HIGH_FREQUENCY: ReasonCode
+REASON_CODE_ERROR_RATE: ReasonCode
+REASON_CODE_NIGHT_ACTIVITY: ReasonCode
+REASON_CODE_DATA_VOLUME: ReasonCode
+REASON_CODE_TAKEOVER_SEQUENCE: ReasonCode
+REASON_CODE_BULK_EXPORT: ReasonCode
+REASON_CODE_SUSPICIOUS_SEGMENT: ReasonCode
+REASON_CODE_YOUNG_ACCOUNT: ReasonCode
+REASON_CODE_CHARGEBACKS: ReasonCode
+REASON_CODE_SHARED_DEVICE: ReasonCode
+REASON_CODE_SHARED_PAYMENT: ReasonCode
+REASON_CODE_RING_MEMBER: ReasonCode
+REASON_CODE_CREDENTIAL_STUFFING: ReasonCode
+REASON_CODE_DEVICE_FAILURES: ReasonCode
+REASON_CODE_COLD: ReasonCode
+REASON_CODE_DEGRADED: ReasonCode
+REASON_CODE_LATE: ReasonCode
+REASON_CODE_UNKNOWN_EVENT_TYPE: ReasonCode
+ACTION_KIND_UNSPECIFIED: ActionKind
+ACTION_KIND_BLOCK: ActionKind
+ACTION_KIND_REVIEW: ActionKind
+ACTION_KIND_SUPPRESS_PROCESSING: ActionKind
+ACTION_KIND_SECOND_FACTOR: ActionKind
+ACTION_KIND_FLAG_ACCOUNT: ActionKind
+ACTION_KIND_LIST_ADDRESS: ActionKind
+ACTION_KIND_LIMIT_RATE: ActionKind
+ACTION_KIND_OPEN_INCIDENT: ActionKind
+ACTION_KIND_NOTIFY: ActionKind
+ENFORCED_BY_UNSPECIFIED: EnforcedBy
+ENFORCED_BY_CALLER: EnforcedBy
+ENFORCED_BY_USHER: EnforcedBy
+NUMBER_INDEX_PLACE_UNSPECIFIED: NumberIndex
+NUMBER_INDEX_ANOMALY: NumberIndex
+NUMBER_INDEX_SEGMENT: NumberIndex
+NUMBER_INDEX_NETWORK: NumberIndex
+NUMBER_INDEX_COMPLIANCE: NumberIndex
+NUMBER_INDEX_COMPARED: NumberIndex
+NUMBER_INDEX_BASE_THRESHOLD: NumberIndex
+NUMBER_INDEX_THRESHOLD: NumberIndex
+NUMBER_INDEX_ADJUST_NIGHT: NumberIndex
+NUMBER_INDEX_ADJUST_YOUNG: NumberIndex
+NUMBER_INDEX_ADJUST_TRUSTED: NumberIndex
+NUMBER_INDEX_ADJUST_LEARNT: NumberIndex
+NUMBER_INDEX_ENSEMBLE_SCORE: NumberIndex
+NUMBER_INDEX_ISOLATION_FOREST: NumberIndex
+NUMBER_INDEX_LOCAL_OUTLIER_FACTOR: NumberIndex
+NUMBER_INDEX_VIOLATION_LIKELIHOOD: NumberIndex
+NUMBER_INDEX_VIOLATION_CONFIDENCE: NumberIndex
+NUMBER_INDEX_PROFILE_EVENTS: NumberIndex
+NUMBER_INDEX_FIRST_FEATURE: NumberIndex
+STAGE_INDEX_ACCEPT_UNSPECIFIED: StageIndex
+STAGE_INDEX_QUEUE: StageIndex
+STAGE_INDEX_LOOK_UP: StageIndex
+STAGE_INDEX_ASK: StageIndex
+STAGE_INDEX_DECIDE: StageIndex
+COMPLIANCE_STATUS_UNSPECIFIED: ComplianceStatus
+COMPLIANCE_STATUS_COMPLIANT: ComplianceStatus
+COMPLIANCE_STATUS_VIOLATION: ComplianceStatus
+COMPLIANCE_STATUS_GAP: ComplianceStatus
+VERDICT_FLAG_UNSPECIFIED: VerdictFlag
+VERDICT_FLAG_FORBIDS_ACT: VerdictFlag
+VERDICT_FLAG_SUPPRESS: VerdictFlag
+VERDICT_FLAG_MINOR: VerdictFlag
+VERDICT_FLAG_AGE_UNKNOWN: VerdictFlag
+VERDICT_FLAG_SECURITY_SUPPRESSED: VerdictFlag
+PROCESSING_STATE_UNSPECIFIED: ProcessingState
+PROCESSING_STATE_PERMITTED: ProcessingState
+PROCESSING_STATE_SUPPRESS: ProcessingState
+PROCESSING_STATE_GAP: ProcessingState
+SIGNAL_INDEX_PLACE_RISK_UNSPECIFIED: SignalIndex
+SIGNAL_INDEX_NETWORK_RISK: SignalIndex
+SIGNAL_INDEX_DEVICE_ACCOUNTS: SignalIndex
+SIGNAL_INDEX_PAYMENT_ACCOUNTS: SignalIndex
+SIGNAL_INDEX_ADDRESS_ACCOUNTS: SignalIndex
+SIGNAL_INDEX_ACCOUNT_FAILURES: SignalIndex
+SIGNAL_INDEX_ADDRESS_FAILURES: SignalIndex
+SIGNAL_INDEX_DEVICE_FAILURES: SignalIndex
+SIGNAL_INDEX_ADDRESS_FAILED_ACCOUNTS: SignalIndex
+SIGNAL_INDEX_RING_MEMBERS: SignalIndex
+SIGNAL_INDEX_RING_SCORE: SignalIndex
+SIGNAL_INDEX_TRAVEL_KMH: SignalIndex
+
+class Decision(_message.Message):
+    __slots__ = ("outcome", "would_be", "mode", "risk_score", "risk_level", "segment", "reasons", "actions", "numbers", "counterfactual", "verdict", "assessment", "event_id", "tenant", "user_id", "decided_time", "policy_set", "position", "degraded", "folded", "sighted", "stage_us", "trace_id", "item_flags", "event_class", "place_data")
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    WOULD_BE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    RISK_SCORE_FIELD_NUMBER: _ClassVar[int]
+    RISK_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    COUNTERFACTUAL_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    ASSESSMENT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_TIME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    FOLDED_FIELD_NUMBER: _ClassVar[int]
+    SIGHTED_FIELD_NUMBER: _ClassVar[int]
+    STAGE_US_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    EVENT_CLASS_FIELD_NUMBER: _ClassVar[int]
+    PLACE_DATA_FIELD_NUMBER: _ClassVar[int]
+    outcome: Outcome
+    would_be: Outcome
+    mode: Mode
+    risk_score: float
+    risk_level: RiskLevel
+    segment: Segment
+    reasons: _containers.RepeatedCompositeFieldContainer[Reason]
+    actions: _containers.RepeatedCompositeFieldContainer[Action]
+    numbers: _containers.RepeatedScalarFieldContainer[float]
+    counterfactual: _containers.RepeatedScalarFieldContainer[ReasonCode]
+    verdict: Verdict
+    assessment: Assessment
+    event_id: str
+    tenant: str
+    user_id: str
+    decided_time: _timestamp_pb2.Timestamp
+    policy_set: str
+    position: int
+    degraded: _containers.RepeatedScalarFieldContainer[Service]
+    folded: bool
+    sighted: bool
+    stage_us: _containers.RepeatedScalarFieldContainer[int]
+    trace_id: bytes
+    item_flags: int
+    event_class: int
+    place_data: str
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., would_be: _Optional[_Union[Outcome, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., risk_score: _Optional[float] = ..., risk_level: _Optional[_Union[RiskLevel, str]] = ..., segment: _Optional[_Union[Segment, str]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., numbers: _Optional[_Iterable[float]] = ..., counterfactual: _Optional[_Iterable[_Union[ReasonCode, str]]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., event_id: _Optional[str] = ..., tenant: _Optional[str] = ..., user_id: _Optional[str] = ..., decided_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_set: _Optional[str] = ..., position: _Optional[int] = ..., degraded: _Optional[_Iterable[_Union[Service, str]]] = ..., folded: _Optional[bool] = ..., sighted: _Optional[bool] = ..., stage_us: _Optional[_Iterable[int]] = ..., trace_id: _Optional[bytes] = ..., item_flags: _Optional[int] = ..., event_class: _Optional[int] = ..., place_data: _Optional[str] = ...) -> None: ...
+
+class Reason(_message.Message):
+    __slots__ = ("code", "values", "words", "points")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    WORDS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    code: ReasonCode
+    values: _containers.RepeatedScalarFieldContainer[float]
+    words: _containers.RepeatedScalarFieldContainer[str]
+    points: float
+    def __init__(self, code: _Optional[_Union[ReasonCode, str]] = ..., values: _Optional[_Iterable[float]] = ..., words: _Optional[_Iterable[str]] = ..., points: _Optional[float] = ...) -> None: ...
+
+class Action(_message.Message):
+    __slots__ = ("kind", "enforced_by", "until_time", "viewer_message_key")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ENFORCED_BY_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
+    VIEWER_MESSAGE_KEY_FIELD_NUMBER: _ClassVar[int]
+    kind: ActionKind
+    enforced_by: EnforcedBy
+    until_time: _timestamp_pb2.Timestamp
+    viewer_message_key: str
+    def __init__(self, kind: _Optional[_Union[ActionKind, str]] = ..., enforced_by: _Optional[_Union[EnforcedBy, str]] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., viewer_message_key: _Optional[str] = ...) -> None: ...
+
+class Verdict(_message.Message):
+    __slots__ = ("status", "applicable", "findings", "gaps", "processing", "assumptions", "risk", "flags", "ledger_version")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    APPLICABLE_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    GAPS_FIELD_NUMBER: _ClassVar[int]
+    PROCESSING_FIELD_NUMBER: _ClassVar[int]
+    ASSUMPTIONS_FIELD_NUMBER: _ClassVar[int]
+    RISK_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    status: ComplianceStatus
+    applicable: _containers.RepeatedScalarFieldContainer[str]
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    gaps: _containers.RepeatedCompositeFieldContainer[Gap]
+    processing: _containers.RepeatedCompositeFieldContainer[Processing]
+    assumptions: _containers.RepeatedScalarFieldContainer[str]
+    risk: float
+    flags: int
+    ledger_version: int
+    def __init__(self, status: _Optional[_Union[ComplianceStatus, str]] = ..., applicable: _Optional[_Iterable[str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., processing: _Optional[_Iterable[_Union[Processing, _Mapping]]] = ..., assumptions: _Optional[_Iterable[str]] = ..., risk: _Optional[float] = ..., flags: _Optional[int] = ..., ledger_version: _Optional[int] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("regulation", "article", "reason", "rule", "pack_version", "remedy", "verification", "reviewed_by", "severity", "forbids_act")
+    REGULATION_FIELD_NUMBER: _ClassVar[int]
+    ARTICLE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    PACK_VERSION_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    VERIFICATION_FIELD_NUMBER: _ClassVar[int]
+    REVIEWED_BY_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    FORBIDS_ACT_FIELD_NUMBER: _ClassVar[int]
+    regulation: str
+    article: str
+    reason: str
+    rule: str
+    pack_version: str
+    remedy: str
+    verification: str
+    reviewed_by: str
+    severity: int
+    forbids_act: bool
+    def __init__(self, regulation: _Optional[str] = ..., article: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., pack_version: _Optional[str] = ..., remedy: _Optional[str] = ..., verification: _Optional[str] = ..., reviewed_by: _Optional[str] = ..., severity: _Optional[int] = ..., forbids_act: _Optional[bool] = ...) -> None: ...
+
+class Gap(_message.Message):
+    __slots__ = ("regulation", "article", "rule", "missing")
+    REGULATION_FIELD_NUMBER: _ClassVar[int]
+    ARTICLE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    regulation: str
+    article: str
+    rule: str
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, regulation: _Optional[str] = ..., article: _Optional[str] = ..., rule: _Optional[str] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Processing(_message.Message):
+    __slots__ = ("purpose", "recipient", "destination", "state", "rule")
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    RECIPIENT_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    purpose: str
+    recipient: str
+    destination: str
+    state: ProcessingState
+    rule: str
+    def __init__(self, purpose: _Optional[str] = ..., recipient: _Optional[str] = ..., destination: _Optional[str] = ..., state: _Optional[_Union[ProcessingState, str]] = ..., rule: _Optional[str] = ...) -> None: ...
+
+class Assessment(_message.Message):
+    __slots__ = ("signals", "evidence", "ring_id")
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    RING_ID_FIELD_NUMBER: _ClassVar[int]
+    signals: _containers.RepeatedScalarFieldContainer[float]
+    evidence: _containers.RepeatedCompositeFieldContainer[Reason]
+    ring_id: str
+    def __init__(self, signals: _Optional[_Iterable[float]] = ..., evidence: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., ring_id: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,95 @@
+from usher.decision.v1 import decision_pb2 as _decision_pb2
+from usher.event.v1 import event_pb2 as _event_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DecideEventsRequest(_message.Message):
+    __slots__ = ("tenant", "policy_set", "events", "profiles", "profile_of", "item_flags", "places", "compliance_risk", "verdict_flags", "signals", "signal_width", "modes", "evidence")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_OF_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    COMPLIANCE_RISK_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    MODES_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    policy_set: str
+    events: _containers.RepeatedScalarFieldContainer[bytes]
+    profiles: _containers.RepeatedScalarFieldContainer[bytes]
+    profile_of: _containers.RepeatedScalarFieldContainer[int]
+    item_flags: _containers.RepeatedScalarFieldContainer[int]
+    places: _event_pb2.Places
+    compliance_risk: _containers.RepeatedScalarFieldContainer[float]
+    verdict_flags: _containers.RepeatedScalarFieldContainer[int]
+    signals: _containers.RepeatedScalarFieldContainer[float]
+    signal_width: int
+    modes: _containers.RepeatedScalarFieldContainer[_decision_pb2.Mode]
+    evidence: _containers.RepeatedCompositeFieldContainer[EvidenceItem]
+    def __init__(self, tenant: _Optional[str] = ..., policy_set: _Optional[str] = ..., events: _Optional[_Iterable[bytes]] = ..., profiles: _Optional[_Iterable[bytes]] = ..., profile_of: _Optional[_Iterable[int]] = ..., item_flags: _Optional[_Iterable[int]] = ..., places: _Optional[_Union[_event_pb2.Places, _Mapping]] = ..., compliance_risk: _Optional[_Iterable[float]] = ..., verdict_flags: _Optional[_Iterable[int]] = ..., signals: _Optional[_Iterable[float]] = ..., signal_width: _Optional[int] = ..., modes: _Optional[_Iterable[_Union[_decision_pb2.Mode, str]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceItem, _Mapping]]] = ...) -> None: ...
+
+class EvidenceItem(_message.Message):
+    __slots__ = ("index", "reasons")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    reasons: _containers.RepeatedCompositeFieldContainer[_decision_pb2.Reason]
+    def __init__(self, index: _Optional[int] = ..., reasons: _Optional[_Iterable[_Union[_decision_pb2.Reason, _Mapping]]] = ...) -> None: ...
+
+class DecideEventsResponse(_message.Message):
+    __slots__ = ("decisions", "profiles", "outcomes", "errors")
+    DECISIONS_FIELD_NUMBER: _ClassVar[int]
+    PROFILES_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
+    decisions: _containers.RepeatedScalarFieldContainer[bytes]
+    profiles: _containers.RepeatedScalarFieldContainer[bytes]
+    outcomes: _containers.RepeatedScalarFieldContainer[int]
+    errors: _containers.RepeatedCompositeFieldContainer[_event_pb2.ItemError]
+    def __init__(self, decisions: _Optional[_Iterable[bytes]] = ..., profiles: _Optional[_Iterable[bytes]] = ..., outcomes: _Optional[_Iterable[int]] = ..., errors: _Optional[_Iterable[_Union[_event_pb2.ItemError, _Mapping]]] = ...) -> None: ...
+
+class ListFeaturesRequest(_message.Message):
+    __slots__ = ("policy_set", "page_size", "page_token")
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    policy_set: str
+    page_size: int
+    page_token: str
+    def __init__(self, policy_set: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListFeaturesResponse(_message.Message):
+    __slots__ = ("features", "next_page_token")
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    features: _containers.RepeatedCompositeFieldContainer[Feature]
+    next_page_token: str
+    def __init__(self, features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Feature(_message.Message):
+    __slots__ = ("name", "meaning", "unit", "minimum", "maximum", "default_when_unknown", "source")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEANING_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_WHEN_UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    meaning: str
+    unit: str
+    minimum: float
+    maximum: float
+    default_when_unknown: float
+    source: str
+    def __init__(self, name: _Optional[str] = ..., meaning: _Optional[str] = ..., unit: _Optional[str] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., default_when_unknown: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,62 @@
+"""Who may call which RPC: the allow-list of mutual TLS.
+
+The identity of a caller is the first subject alternative name of its certificate: of a DNS name the first
+label (`ingest.usher.svc` is `ingest`), of a URI the last segment of its path (`spiffe://usher/ingest` is
+`ingest`). Over plaintext, which exists on loopback and unix sockets only, the identity is `loopback` and
+everything is allowed.
+
+The table below is the law; `docs/architecture.md` shows it under "Callers per RPC", and a test holds both
+equal. An RPC that is not in the table may be called by nobody over TLS. Health is open to everyone,
+reflection to every caller with a certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+LOOPBACK = "loopback"
+"""The identity of every caller over plaintext."""
+
+CALLERS: dict[str, frozenset[str]] = {
+    "/usher.ingest.v1.IngestService/SubmitEvents": frozenset({"backend", "gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/DecideEvents": frozenset({"backend", "gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/GetDecision": frozenset({"backend", "gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/ListDecisions": frozenset({"gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/WatchDecisions": frozenset({"backend", "gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/GetAccounting": frozenset({"gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/ListFailedEvents": frozenset({"gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/GetFailedEvent": frozenset({"gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/SetMode": frozenset({"gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/GetMode": frozenset({"gateway", "operator"}),
+    "/usher.policy.v1.PolicyService/GetActivePolicySet": frozenset({"gateway", "operator"}),
+    "/usher.policy.v1.PolicyService/ActivatePolicySet": frozenset({"gateway", "operator"}),
+    "/usher.policy.v1.PolicyService/ListActivations": frozenset({"gateway", "operator"}),
+    "/usher.compliance.v1.ComplianceService/EvaluateEvents": frozenset({"ingest"}),
+    "/usher.compliance.v1.ComplianceService/ListRegulations": frozenset({"gateway", "operator"}),
+    "/usher.scoring.v1.ScoringService/DecideEvents": frozenset({"ingest"}),
+    "/usher.scoring.v1.ScoringService/ListFeatures": frozenset({"gateway", "operator"}),
+    "/usher.fraud.v1.FraudService/AssessEvents": frozenset({"ingest"}),
+    "/usher.fraud.v1.FraudService/Restore": frozenset({"ingest"}),
+    "/usher.fraud.v1.FraudService/ListRings": frozenset({"gateway", "operator"}),
+    "/usher.alerts.v1.AlertsService/RaiseAlerts": frozenset({"compliance", "fraud", "ingest", "scoring"}),
+    "/usher.alerts.v1.AlertsService/ListAlerts": frozenset({"gateway", "operator"}),
+    "/usher.subject.v1.SubjectDataService/ExportSubjectData": frozenset({"compliance"}),
+    "/usher.subject.v1.SubjectDataService/EraseSubjectData": frozenset({"compliance"}),
+    "/usher.subject.v1.SubjectDataService/VerifySubjectErasure": frozenset({"compliance"}),
+}
+"""Full method (`/usher.fraud.v1.FraudService/AssessEvents`) -> identities that may call it."""
+
+
+def identity_of(auth_context: Mapping[str, list[bytes]]) -> str | None:
+    """Returns the caller's identity from a call's auth context, None when its certificate names nobody."""
+    names = auth_context.get("x509_subject_alternative_name") or ()
+    for raw in names:
+        name = bytes(raw).decode("utf-8", "replace")
+        identity = name.rstrip("/").rsplit("/", 1)[-1] if "://" in name else name.split(".", 1)[0]
+        return identity or None
+    return None
+
+
+def may_call(callers: Mapping[str, frozenset[str]], method: str, identity: str) -> bool:
+    """Says whether the table lets the identity call the method (full name, with its leading slash)."""
+    return identity in callers.get(method, frozenset())

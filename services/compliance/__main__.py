@@ -1,0 +1,33 @@
+"""Run the compliance service: python -m services.compliance"""
+
+from __future__ import annotations
+
+from services.common.config import load
+from services.common.policy import PolicySetCache
+from services.common.server import Service, run, serve
+from services.common.telemetry import start_telemetry
+from services.compliance.servicer import ComplianceServicer, Engines
+from services.compliance.settings import ComplianceSettings
+from usher.compliance.v1 import compliance_pb2_grpc
+
+
+async def main() -> None:
+    """Serves until told to stop."""
+    settings = load(ComplianceSettings, prefix="USHER_COMPLIANCE_")
+    telemetry = start_telemetry("compliance", settings.telemetry)
+    engines = Engines(PolicySetCache(settings.policy_dir), settings.cached_signatures)
+    servicer = ComplianceServicer(engines, telemetry.registry)
+    service = Service(
+        compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
+        servicer,
+        "usher.compliance.v1.ComplianceService",
+    )
+    await serve(settings.server, [service], healthy=always_healthy, telemetry=telemetry)
+
+
+async def always_healthy() -> None:
+    """Compliance depends on nothing: a policy set that it lacks is the caller's error, told by name."""
+
+
+if __name__ == "__main__":
+    run(main())

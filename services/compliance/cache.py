@@ -1,0 +1,139 @@
+"""Verdicts by legal signature: events with equal legal facts share one answer.
+
+The signature is what the facts are read from: the serialised PrivacyFacts, the sender's bare fields, the country of
+the address, and whether the event type exercises a right. The event's time is not part of it; each answer says for
+which times it holds instead, so that a deadline or a new law makes a new answer at the second at which it does.
+
+Of an event whose signature is known only a slice is parsed: PrivacyFacts stay bytes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+
+from services.compliance.evaluate import Answer, Law
+from services.compliance.facts import country_of, is_own_right, read_facts
+from usher.event.v1 import event_pb2
+
+MAX_ANSWERS_A_SIGNATURE = 8
+"""Answers of one signature for different times; further ones replace the oldest."""
+
+MAX_CACHED_BYTES = 2_048
+"""Longest PrivacyFacts that are kept as part of a signature: what a signature costs in memory stays bounded."""
+
+_own_right = lru_cache(maxsize=4_096)(is_own_right)
+
+Signature = tuple[bytes, str, int, bool, int]
+
+
+def _slice_class() -> Any:
+    """A message with the fields of Event that the signature needs, under their numbers; the others are skipped.
+
+    `privacy` is repeated bytes: a sender may split a message field, and parts that are to be merged must not be
+    mistaken for a whole.
+    """
+    event = descriptor_pb2.DescriptorProto()
+    event_pb2.Event.DESCRIPTOR.CopyToProto(event)
+    whole = {field.name: field for field in event.field}
+    file = descriptor_pb2.FileDescriptorProto(
+        name="usher/compliance/legal_slice.proto", package="usher.compliance.internal", syntax="proto3"
+    )
+    file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
+    message = file.message_type.add(name="LegalSlice")
+    for name in ("event_type", "event_time", "region", "is_eu", "has_consent"):
+        message.field.add().CopyFrom(whole[name])
+    for name in ("is_eu", "has_consent"):
+        field = next(field for field in message.field if field.name == name)
+        field.oneof_index = len(message.oneof_decl)
+        message.oneof_decl.add(name=f"_{name}")
+    message.field.add(
+        name="privacy",
+        number=whole["privacy"].number,
+        label=descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED,
+        type=descriptor_pb2.FieldDescriptorProto.TYPE_BYTES,
+    )
+    pool = descriptor_pool.DescriptorPool()
+    timestamp = descriptor_pb2.FileDescriptorProto()
+    timestamp_pb2.DESCRIPTOR.CopyToProto(timestamp)
+    pool.Add(timestamp)
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("usher.compliance.internal.LegalSlice"))
+
+
+parse_slice: Any = _slice_class().FromString
+"""Parses the slice of a serialised event; raises DecodeError where the bytes are no message."""
+
+
+class CacheStatistics(NamedTuple):
+    """What the cache did since its start."""
+
+    hits: int
+    misses: int
+
+
+class VerdictCache:
+    """Answers of one policy set, the most recently used `capacity` to `2 * capacity` signatures.
+
+    Two generations stand in for a list in order of use: a signature of the older one that is asked for moves to the
+    younger; when that is full, it becomes the older, and what was never asked for again goes.
+    """
+
+    def __init__(self, law: Law, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"a cache holds 1 signature or more, not {capacity}")
+        self._law = law
+        self._capacity = capacity
+        self._young: dict[Signature, tuple[Answer, ...]] = {}
+        self._old: dict[Signature, tuple[Answer, ...]] = {}
+        self._asked = 0
+        self._misses = 0
+
+    @property
+    def statistics(self) -> CacheStatistics:
+        """Hits and misses since the start."""
+        return CacheStatistics(self._asked - self._misses, self._misses)
+
+    def answer(self, serialised: bytes, packed_country: int) -> Answer | None:
+        """The law's answer to a serialised event; None where it has no `event_time`.
+
+        `packed_country` is as in Places.country, 0 where unknown. Raises DecodeError where the bytes, as far as
+        they must be read, are no event.
+        """
+        event = parse_slice(serialised)
+        if not event.HasField("event_time"):
+            return None
+        self._asked += 1
+        time: int = event.event_time.seconds
+        own_right = _own_right(event.event_type)
+        bare = 0
+        if event.HasField("is_eu"):
+            bare = 2 + event.is_eu
+        if event.HasField("has_consent"):
+            bare += 8 + 4 * event.has_consent
+        parts = event.privacy
+        # Concatenated parts are what a parser would merge: the same message.
+        privacy = b"".join(parts) if parts else b""
+        signature = (privacy, event.region, bare, own_right, packed_country)
+        answers = self._young.get(signature)
+        if answers is None:
+            answers = self._old.get(signature, ())
+            if answers:
+                self._keep(signature, answers)
+        for answer in answers:
+            if answer.since <= time < answer.until:
+                return answer
+        self._misses += 1
+        whole = event_pb2.Event.FromString(serialised)
+        answer = self._law.evaluate(read_facts(whole, country_of(packed_country), own_right=own_right))
+        if len(privacy) <= MAX_CACHED_BYTES:
+            self._keep(signature, (answer, *answers[: MAX_ANSWERS_A_SIGNATURE - 1]))
+        return answer
+
+    def _keep(self, signature: Signature, answers: tuple[Answer, ...]) -> None:
+        if len(self._young) >= self._capacity:
+            self._old = self._young
+            self._young = {}
+        self._young[signature] = answers

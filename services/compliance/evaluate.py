@@ -1,0 +1,413 @@
+"""Applies the packs to an event's legal facts: what applies, what is violated, what cannot be told, what may be done.
+
+Three-valued throughout: a law that applies and a condition that holds are a finding; where either is unknown and the
+other is not false, a gap with the facts that are missing; anything else is silent. The law is that in force at the
+event's time.
+
+**Risk** (the compliance component, 0 to 3): half the severity of the gravest finding (0.5 to 2.5), half a point more
+where there is more than one finding, half a point where there is any gap; at most 3.
+
+**Processing**: one entry for the purpose (or "*", every consent-based purpose, where none is declared), one for the
+recipient where data are shared, one for the transfer where there is one. The strictest rule decides: SUPPRESS before
+GAP before PERMITTED; among equals the graver, then the first by id. A viewer's own request is always permitted.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from services.compliance.clocks import last_second
+from services.compliance.expression import Value, missing_fields
+from services.compliance.facts import HANDLING, SCHEMA, Facts, event_path, moments
+from services.compliance.packs import ALWAYS, Clock, Lookup, Pack, Rule
+from usher.compliance.v1 import compliance_pb2
+from usher.decision.v1 import decision_pb2
+
+MAX_RISK = 3.0
+ADULT = 18
+EVERY_PURPOSE = "*"
+SECURITY_PURPOSES = frozenset({"security", "fraud_prevention"})
+
+_PERMITTED = decision_pb2.PROCESSING_STATE_PERMITTED
+_SUPPRESS = decision_pb2.PROCESSING_STATE_SUPPRESS
+_GAP = decision_pb2.PROCESSING_STATE_GAP
+_STRICTNESS = {_PERMITTED: 0, _GAP: 1, _SUPPRESS: 2}
+
+_AT = SCHEMA.positions
+_CONNECTION_PATHS = {
+    "establishment": "privacy.controller_established_in",
+    "location": "privacy.user_location",
+    "residence": "privacy.user_residence",
+}
+
+
+class Answer(NamedTuple):
+    """The law's answer to one set of facts, and for which event times it holds."""
+
+    verdict: bytes
+    """Serialised usher.decision.v1.Verdict."""
+    risk: float
+    flags: int
+    since: int
+    """First second, since 1970 UTC, for which it holds."""
+    until: int
+    """First second after that for which it does not."""
+
+
+class _Hit(NamedTuple):
+    """A rule that speaks: violated, or unknown for want of `missing`."""
+
+    pack: Pack
+    rule: Rule
+    missing: tuple[str, ...]
+    """Paths of the event; empty: violated."""
+
+
+class Law:
+    """The packs of one policy set, ready to be applied. Pure: equal facts have equal answers, byte for byte."""
+
+    def __init__(self, packs: Sequence[Pack]) -> None:
+        self.packs = tuple(packs)
+        self._territories = {pack.id: _Territory(pack.jurisdictions) for pack in packs}
+        # Few combinations of areas make up most traffic.
+        self._reaching = lru_cache(maxsize=4_096)(self._reach)
+        dates = {instant for pack in packs for instant in pack.instants}
+        self._dates = sorted(dates | {instant + 1 for instant in dates})
+
+    def evaluate(self, facts: Facts) -> Answer:
+        """The answer to an event's facts."""
+        applicable: list[str] = []
+        hits: list[_Hit] = []
+        time = facts.time
+        reaching = self._reaching(facts.establishment, facts.location, facts.residence)
+        for pack, reached, unreached in reaching:
+            if not pack.since <= time < pack.until:
+                continue
+            values = _with_lookups(pack, facts)
+            applies, missing = reached, unreached
+            if pack.applies is not None:
+                further = pack.applies.test(values)
+                if further is False:
+                    continue
+                if further is None:
+                    applies = None
+                    paths = missing_fields(pack.applies.tree, pack.schema, values)
+                    missing = (*unreached, *(event_path(path) for path in paths))
+            if applies:
+                applicable.append(pack.id)
+            _find(pack, values, time, missing, hits)
+        verdict = _verdict(facts, applicable, hits)
+        since, until = self._validity(facts, [pack for pack, *_ in reaching])
+        return Answer(
+            verdict.SerializeToString(deterministic=True), verdict.risk, verdict.flags, since, until
+        )
+
+    def _reach(
+        self,
+        establishment: tuple[str, ...],
+        location: tuple[str, ...] | None,
+        residence: tuple[str, ...] | None,
+    ) -> tuple[tuple[Pack, bool | None, tuple[str, ...]], ...]:
+        """The packs that reach these areas: whether for certain, and if not, the paths of the missing facts."""
+        areas = {"establishment": establishment, "location": location, "residence": residence}
+        found: list[tuple[Pack, bool | None, tuple[str, ...]]] = []
+        for pack in self.packs:
+            territory = self._territories[pack.id]
+            inside = {connection: territory.holds(areas[connection]) for connection in pack.connections}
+            if any(inside.values()):
+                found.append((pack, True, ()))
+                continue
+            unknown = tuple(
+                _CONNECTION_PATHS[connection] for connection, held in inside.items() if held is None
+            )
+            if unknown:
+                found.append((pack, None, unknown))
+        return tuple(found)
+
+    def _validity(self, facts: Facts, packs: Sequence[Pack]) -> tuple[int, int]:
+        """From which second to before which the answer of these packs to these facts is the same."""
+        position = bisect_right(self._dates, facts.time)
+        since = self._dates[position - 1] if position else -ALWAYS
+        until = self._dates[position] if position < len(self._dates) else ALWAYS
+        changes = [moment + step for moment in moments(facts) for step in (0, 1)]
+        if changes:
+            changes += [
+                end + 1
+                for pack in packs
+                for rule in pack.rules
+                if rule.clock is not None
+                for end in _ends(rule.clock, facts.values)
+            ]
+        for change in changes:
+            if change <= facts.time:
+                since = max(since, change)
+            else:
+                until = min(until, change)
+        return since, until
+
+
+class _Territory:
+    """A set of jurisdictions; a country counts for its subdivisions, not the other way round."""
+
+    def __init__(self, jurisdictions: Iterable[str]) -> None:
+        self._codes = frozenset(jurisdictions)
+        self._partly = frozenset(code[:2] for code in self._codes if len(code) > 2)
+
+    def holds(self, areas: Sequence[str] | None) -> bool | None:
+        """Whether any of the areas lies inside; unknown where one only overlaps, or none is known."""
+        if areas is None:
+            return None
+        result: bool | None = False
+        for area in areas:
+            if area in self._codes or area[:2] in self._codes:
+                return True
+            if len(area) == 2 and area in self._partly:
+                result = None
+        return result
+
+
+def _with_lookups(pack: Pack, facts: Facts) -> list[Value]:
+    if not pack.lookups:
+        return facts.values
+    return [*facts.values, *(_look_up(lookup, facts) for lookup in pack.lookups)]
+
+
+def _look_up(lookup: Lookup, facts: Facts) -> int:
+    for connection in lookup.by:
+        for area in getattr(facts, connection) or ():
+            for code in (area, area[:2]):
+                if code in lookup.values:
+                    return lookup.values[code]
+    return lookup.default
+
+
+def _find(
+    pack: Pack, values: Sequence[Value], time: int, scope_missing: tuple[str, ...], hits: list[_Hit]
+) -> None:
+    """Adds the rules of a pack that speak. `scope_missing`: what keeps it unknown whether the pack applies."""
+    for rule in pack.rules:
+        if not rule.since <= time < rule.until:
+            continue
+        if rule.trigger is not None and rule.trigger.test(values) is not True:
+            continue
+        violated = _violated(rule, values, time)
+        if violated is False:
+            continue
+        missing: tuple[str, ...] = scope_missing
+        if violated is None:
+            missing = (*missing, *(event_path(path) for path in _missing(rule, pack, values)))
+        hits.append(_Hit(pack, rule, tuple(dict.fromkeys(missing))))
+
+
+def _violated(rule: Rule, values: Sequence[Value], time: int) -> bool | None:
+    if rule.condition is None:
+        return None if any(values[_AT[path]] is None for path in rule.requires) else False
+    holds = rule.condition.test(values)
+    if rule.clock is None or holds is False:
+        return holds
+    late = _run_out(rule.clock, values, time)
+    if late is False:
+        return False
+    return None if holds is None or late is None else True
+
+
+def _missing(rule: Rule, pack: Pack, values: Sequence[Value]) -> list[str]:
+    paths = [path for path in rule.requires if values[_AT[path]] is None]
+    if rule.condition is not None:
+        paths += missing_fields(rule.condition.tree, pack.schema, values)
+    if rule.clock is not None and values[_AT[rule.clock.start]] is None:
+        paths.append(rule.clock.start)
+    return paths
+
+
+def _run_out(clock: Clock, values: Sequence[Value], time: int) -> bool | None:
+    """Whether a clock ran out before it was stopped, or before now; unknown without its start."""
+    start = values[_AT[clock.start]]
+    if not isinstance(start, int):
+        return None
+    end = last_second(start, clock.period)
+    if clock.extension is not None:
+        notified = values[_AT[clock.extension_notified]]
+        # An extension counts once notified, and only when notified within the period that it extends.
+        if isinstance(notified, int) and notified <= min(time, end):
+            end = _extended(clock, start)
+    stopped = values[_AT[clock.stop]] if clock.stop else None
+    reached = stopped if isinstance(stopped, int) and stopped <= time else time
+    return reached > end
+
+
+def _extended(clock: Clock, start: int) -> int:
+    assert clock.extension is not None
+    if clock.extension.unit == clock.period.unit:
+        # One period of the sum: two months and one month of 31 January are the end of April, not of 28 April.
+        return last_second(start, clock.period._replace(number=clock.period.number + clock.extension.number))
+    return last_second(last_second(start, clock.period), clock.extension)
+
+
+def _ends(clock: Clock, values: Sequence[Value]) -> list[int]:
+    start = values[_AT[clock.start]]
+    if not isinstance(start, int):
+        return []
+    ends = [last_second(start, clock.period)]
+    if clock.extension is not None and values[_AT[clock.extension_notified]] is not None:
+        ends.append(_extended(clock, start))
+    return ends
+
+
+def _verdict(facts: Facts, applicable: list[str], hits: list[_Hit]) -> decision_pb2.Verdict:
+    findings = [hit for hit in hits if not hit.missing]
+    gaps = [hit for hit in hits if hit.missing]
+    findings.sort(key=lambda hit: (-hit.rule.severity, hit.rule.id))
+    gaps.sort(key=lambda hit: hit.rule.id)
+    verdict = decision_pb2.Verdict(
+        status=_status(findings, gaps),
+        applicable=applicable,
+        findings=[_finding(hit) for hit in findings],
+        gaps=[
+            decision_pb2.Gap(
+                regulation=hit.pack.id, article=hit.rule.article, rule=hit.rule.id, missing=hit.missing
+            )
+            for hit in gaps
+        ],
+        processing=_processing(facts, applicable, findings, gaps),
+        assumptions=facts.assumptions,
+        risk=_risk(findings, gaps),
+    )
+    verdict.flags = _flags(facts, findings, verdict.processing)
+    return verdict
+
+
+def _finding(hit: _Hit) -> decision_pb2.Finding:
+    rule = hit.rule
+    return decision_pb2.Finding(
+        regulation=hit.pack.id,
+        article=rule.article,
+        reason=rule.reason,
+        rule=rule.id,
+        pack_version=hit.pack.version,
+        remedy=rule.remedy,
+        verification=rule.verification,
+        reviewed_by=rule.reviewed_by,
+        severity=rule.severity,
+        forbids_act=rule.forbids_act,
+    )
+
+
+def _status(findings: Sequence[_Hit], gaps: Sequence[_Hit]) -> decision_pb2.ComplianceStatus:
+    if findings:
+        return decision_pb2.COMPLIANCE_STATUS_VIOLATION
+    return decision_pb2.COMPLIANCE_STATUS_GAP if gaps else decision_pb2.COMPLIANCE_STATUS_COMPLIANT
+
+
+def _risk(findings: Sequence[_Hit], gaps: Sequence[_Hit]) -> float:
+    gravest = max((hit.rule.severity for hit in findings), default=0)
+    return min(MAX_RISK, 0.5 * gravest + 0.5 * (len(findings) > 1) + 0.5 * bool(gaps))
+
+
+def _flags(facts: Facts, findings: Sequence[_Hit], processing: Iterable[decision_pb2.Processing]) -> int:
+    flags = 0
+    own_right = facts.values[_AT[HANDLING]] == "rights"
+    if not own_right and any(
+        hit.rule.forbids_act and (hit.rule.verification == "verified" or hit.rule.reviewed_by)
+        for hit in findings
+    ):
+        flags |= 1 << decision_pb2.VERDICT_FLAG_FORBIDS_ACT
+    for entry in processing:
+        if entry.state == _SUPPRESS:
+            flags |= 1 << decision_pb2.VERDICT_FLAG_SUPPRESS
+            if entry.purpose in SECURITY_PURPOSES and not entry.recipient and not entry.destination:
+                flags |= 1 << decision_pb2.VERDICT_FLAG_SECURITY_SUPPRESSED
+    age = facts.values[_AT["user_age"]]
+    if age is None:
+        flags |= 1 << decision_pb2.VERDICT_FLAG_AGE_UNKNOWN
+    elif isinstance(age, int) and age < ADULT:
+        flags |= 1 << decision_pb2.VERDICT_FLAG_MINOR
+    return flags
+
+
+def _processing(
+    facts: Facts, applicable: Sequence[str], findings: Sequence[_Hit], gaps: Sequence[_Hit]
+) -> list[decision_pb2.Processing]:
+    values = facts.values
+    handling = values[_AT[HANDLING]]
+    declared = values[_AT["purpose"]]
+    if handling == "rights":
+        purpose = declared if isinstance(declared, str) else "rights_request"
+    else:
+        purpose = declared if isinstance(declared, str) else EVERY_PURPOSE
+    entries: list[decision_pb2.Processing] = []
+    state, rule = _decisive("purposes", findings, gaps)
+    if handling == "rights":
+        state, rule = _PERMITTED, ""
+    if state != _PERMITTED or (applicable and purpose != EVERY_PURPOSE):
+        entries.append(decision_pb2.Processing(purpose=purpose, state=state, rule=rule))
+    state, rule = _decisive("recipient", findings, gaps)
+    if state != _PERMITTED or (applicable and values[_AT["third_party.shared"]]):
+        recipient = values[_AT["third_party.recipient_type"]]
+        entries.append(
+            decision_pb2.Processing(
+                purpose=purpose,
+                recipient=recipient if isinstance(recipient, str) else EVERY_PURPOSE,
+                state=state,
+                rule=rule,
+            )
+        )
+    state, rule = _decisive("transfer", findings, gaps)
+    if state != _PERMITTED or (applicable and values[_AT["transfer.cross_border"]]):
+        destination = values[_AT["transfer.destination_country"]]
+        entries.append(
+            decision_pb2.Processing(
+                purpose=purpose,
+                destination=destination if isinstance(destination, str) else EVERY_PURPOSE,
+                state=state,
+                rule=rule,
+            )
+        )
+    return entries
+
+
+def _decisive(
+    affects: str, findings: Sequence[_Hit], gaps: Sequence[_Hit]
+) -> tuple[decision_pb2.ProcessingState, str]:
+    """The strictest state that the rules of one kind demand, and the rule that decides."""
+    if not findings and not gaps:
+        return _PERMITTED, ""
+    candidates = [(_SUPPRESS, hit.rule) for hit in findings if hit.rule.affects == affects]
+    candidates += [(_GAP, hit.rule) for hit in gaps if hit.rule.affects == affects]
+    if not candidates:
+        return _PERMITTED, ""
+    state, rule = min(candidates, key=lambda item: (-_STRICTNESS[item[0]], -item[1].severity, item[1].id))
+    return state, rule.id
+
+
+def regulation(pack: Pack) -> compliance_pb2.Regulation:
+    """A pack as the contract shows it."""
+    return compliance_pb2.Regulation(
+        id=pack.id,
+        short_name=pack.short_name,
+        name=pack.name,
+        jurisdictions=pack.jurisdictions,
+        version=pack.version,
+        rules=[
+            compliance_pb2.Rule(
+                id=rule.id,
+                article=rule.article,
+                reason=rule.reason,
+                condition=_condition_text(rule),
+                remedy=rule.remedy,
+                verification=rule.verification,
+                summary=rule.summary,
+            )
+            for rule in pack.rules
+        ],
+    )
+
+
+def _condition_text(rule: Rule) -> str:
+    parts = [rule.condition.text] if rule.condition else [f"!has({path})" for path in rule.requires]
+    if rule.trigger:
+        parts.insert(0, rule.trigger.text)
+    return " && ".join(f"({part})" for part in parts) if len(parts) > 1 else parts[0]

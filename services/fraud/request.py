@@ -1,0 +1,185 @@
+"""Checks a batch and reads what fraud needs of it. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from services.common.address_ranges import NOT_OWN_PLACE, SPECIAL
+from services.common.errors import FieldViolation, InvalidArgument
+from services.common.event_types import canonical
+from services.fraud.memory import Sighting, pack_place
+from usher.event.v1 import event_pb2
+
+MAX_EVENTS = 2_000
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+LATEST_MS = 4_133_980_800_000
+"""2101-01-01T00:00:00Z."""
+
+FOLD_ONLY = 1 << event_pb2.ITEM_FLAG_FOLD_ONLY
+OLD = 1 << event_pb2.ITEM_FLAG_OLD
+SUPPRESSED = 1 << event_pb2.ITEM_FLAG_SUPPRESSED
+UNTOUCHED = OLD | SUPPRESSED
+"""Events that leave no trace in the memory."""
+
+FAILED_SIGN_INS = frozenset({"login_failed", "token_refresh_failed", "mfa_failed"})
+"""Canonical event types that count as a failed sign-in."""
+
+_TENANT = re.compile(r"[A-Za-z0-9._:@+/=~-]{1,255}")
+
+
+class Item(NamedTuple):
+    """One event of a batch."""
+
+    sighting: Sighting
+    region: str
+    country: int
+    place_flags: int
+    item_flags: int
+
+
+def check_tenant(tenant: str) -> None:
+    """Raises InvalidArgument (TENANT_INVALID)."""
+    if not _TENANT.fullmatch(tenant):
+        raise InvalidArgument("TENANT_INVALID", "tenant is 1 to 255 characters of [A-Za-z0-9._:@+/=~-]")
+
+
+class Columns(NamedTuple):
+    """The columns of a request, one entry an event."""
+
+    country: Sequence[int]
+    latitude_e4: Sequence[int]
+    longitude_e4: Sequence[int]
+    accuracy_km: Sequence[int]
+    asn: Sequence[int]
+    flags: Sequence[int]
+    item_flags: Sequence[int]
+
+
+def read_columns(count: int, places: event_pb2.Places, item_flags: Sequence[int], *, least: int) -> Columns:
+    """The columns of a request of `count` events; an empty one is all zeros.
+
+    Raises InvalidArgument: TOO_MANY_EVENTS (or fewer than `least`: NO_EVENTS), COLUMN_LENGTH.
+    """
+    if count > MAX_EVENTS:
+        raise InvalidArgument(
+            "TOO_MANY_EVENTS",
+            f"a call takes at most {MAX_EVENTS} events, not {count}",
+            metadata={"limit": str(MAX_EVENTS), "count": str(count)},
+        )
+    if count < least:
+        raise InvalidArgument("NO_EVENTS", f"a call takes {least} event or more")
+    columns = {
+        "places.country": places.country,
+        "places.latitude_e4": places.latitude_e4,
+        "places.longitude_e4": places.longitude_e4,
+        "places.accuracy_km": places.accuracy_km,
+        "places.asn": places.asn,
+        "places.flags": places.flags,
+        "item_flags": item_flags,
+    }
+    wrong = [
+        FieldViolation(name, "COLUMN_LENGTH", f"{len(column)} entries for {count} events")
+        for name, column in columns.items()
+        if len(column) not in (0, count)
+    ]
+    if wrong:
+        raise InvalidArgument("COLUMN_LENGTH", "a column has one entry an event, or none", violations=wrong)
+    return Columns._make(list(column) or [0] * count for column in columns.values())
+
+
+def read_items(events: Sequence[bytes], columns: Columns, start: int, stop: int) -> list[Item]:
+    """The events from `start` up to `stop`, at most all.
+
+    Raises InvalidArgument (MALFORMED_EVENT) with the position.
+    """
+    parse = event_pb2.Event.FromString
+    rows = zip(events[start:stop], *(column[start:stop] for column in columns), strict=True)
+    items = []
+    for position, row in enumerate(rows, start):
+        content, country, latitude, longitude, accuracy, asn, place_flags, item_flags = row
+        try:
+            event = parse(content)
+        except DecodeError as error:
+            raise _malformed(position, "it is not a serialised Event") from error
+        event_id = event.event_id
+        user = event.user_id
+        device = event.device_id
+        if not (event_id and user and device):
+            raise _malformed(position, "event_id, user_id and device_id are required")
+        moment = event.event_time
+        time_ms = moment.seconds * 1000 + moment.nanos // 1_000_000
+        if not 0 <= time_ms < LATEST_MS:
+            raise _malformed(position, "event_time is not within 1970 to 2100")
+        place = b""
+        if accuracy and not place_flags & NOT_OWN_PLACE:
+            try:
+                place = pack_place(time_ms, event_id, latitude, longitude, accuracy, country, asn)
+            except struct.error as error:
+                raise _malformed(position, "its place is out of range") from error
+        sighting = Sighting(
+            event.intent_event_id or event_id,
+            user,
+            device,
+            event.payment_fingerprint,
+            "" if place_flags & SPECIAL else event.ip_address,
+            event.account.household_id,
+            time_ms,
+            canonical(event.event_type) in FAILED_SIGN_INS,
+            place,
+        )
+        items.append(Item(sighting, event.region, country, place_flags, item_flags))
+    return items
+
+
+def _malformed(position: int, problem: str) -> InvalidArgument:
+    return InvalidArgument(
+        "MALFORMED_EVENT",
+        f"events[{position}]: {problem}",
+        metadata={"index": str(position)},
+        violations=[FieldViolation(f"events[{position}]", "MALFORMED_EVENT", problem)],
+    )
+
+
+def page_size(asked: int) -> int:
+    """Raises InvalidArgument (PAGE_SIZE_INVALID)."""
+    if not 0 <= asked <= MAX_PAGE:
+        raise InvalidArgument(
+            "PAGE_SIZE_INVALID", f"page_size is from 1 to {MAX_PAGE}, or 0 for {DEFAULT_PAGE}"
+        )
+    return asked or DEFAULT_PAGE
+
+
+def minimum_score_e6(score: float) -> int:
+    """Millionths. Raises InvalidArgument (SCORE_INVALID)."""
+    if not 0.0 <= score <= 1.0:
+        raise InvalidArgument("SCORE_INVALID", "minimum_score is from 0 to 1")
+    return round(score * 1_000_000)
+
+
+def page_token(score_e6: int, ring_id: str) -> str:
+    """Token of the page after a ring."""
+    return base64.urlsafe_b64encode(f"{score_e6}.{ring_id}".encode()).decode()
+
+
+def read_page_token(token: str) -> tuple[int, str] | None:
+    """(score in millionths, ring id) of a token; None for the first page.
+
+    Raises InvalidArgument (PAGE_TOKEN_INVALID).
+    """
+    if not token:
+        return None
+    try:
+        score, _, ring_id = base64.urlsafe_b64decode(token.encode()).decode("ascii").partition(".")
+        if not re.fullmatch(r"ring_[0-9a-f]{16}", ring_id) or not 0 <= int(score) <= 1_000_000:
+            raise ValueError("not a position")
+        return int(score), ring_id
+    except (ValueError, binascii.Error) as error:
+        raise InvalidArgument("PAGE_TOKEN_INVALID", "page_token is not one that this service gave") from error

@@ -1,0 +1,249 @@
+"""The memory in Redis or Valkey (7 or newer), shared by replicas: one script call, one round trip, a batch.
+
+Keys are `{<prefix>}:[<tenant>]:<kind>:<name>`, and `{<prefix>}:applied` for all tenants: with the prefix as hash tag a
+script touches one slot of a cluster.
+Every key expires a retention after it was last written; `applied` never does. The rules are those of `memory`, in
+`observe.lua`; the contract suite holds both implementations to the same answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import orjson
+import redis.asyncio
+import redis.exceptions
+
+from services.common.config import ConfigError
+from services.common.errors import Unavailable
+from services.fraud.memory import (
+    ADDRESS_RETENTION_DAYS,
+    ADDRESS_WINDOW_MS,
+    COMPONENT_CAP,
+    COMPONENT_RESOURCES_CAP,
+    DAY_MS,
+    DEGREE_CAP,
+    EDGE_RETENTION_MS,
+    EDGE_WINDOW_MS,
+    FAILURE_RETENTION_MS,
+    FAILURE_WINDOW_MS,
+    SIGHTINGS_CAP,
+    WINDOW_CAP,
+    AccountFacts,
+    Component,
+    Edge,
+    Observation,
+    Resource,
+    Sighting,
+    estimate,
+    priority,
+)
+from services.fraud.memory_process import raise_if_behind
+
+SCRIPT = (Path(__file__).parent / "observe.lua").read_text()
+LIMITS = orjson.dumps(
+    {
+        "degree_cap": DEGREE_CAP,
+        "window_cap": WINDOW_CAP,
+        "sightings_cap": SIGHTINGS_CAP,
+        "component_cap": COMPONENT_CAP,
+        "resources_cap": COMPONENT_RESOURCES_CAP,
+        "edge_window": EDGE_WINDOW_MS,
+        "address_window": ADDRESS_WINDOW_MS,
+        "failure_window": FAILURE_WINDOW_MS,
+        "edge_retention": EDGE_RETENTION_MS,
+        "address_retention": ADDRESS_RETENTION_DAYS * DAY_MS,
+        "failure_retention": FAILURE_RETENTION_MS,
+    }
+)
+CHUNK = 256
+"""Sightings of one script call: the server does nothing else meanwhile."""
+_RETRY_AFTER = 0.5
+
+
+class RedisMemory:
+    """The memory of all tenants on a Redis-compatible server.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://` address with its database; may hold a password.
+        allow_volatile: accepts a server that may evict or forget state (development only).
+        prefix: first part of every key.
+        timeout: seconds for one round trip.
+    """
+
+    def __init__(
+        self, url: str, *, allow_volatile: bool = False, prefix: str = "usher:fraud", timeout: float = 1.0
+    ) -> None:
+        self._client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+            url, socket_timeout=timeout, socket_connect_timeout=timeout
+        )
+        self._script = self._client.register_script(SCRIPT)
+        self._allow_volatile = allow_volatile
+        self._prefix = prefix
+        self._applied = f"{{{prefix}}}:applied"
+
+    async def open(self) -> None:
+        """Checks version, eviction and append-only file.
+
+        Raises ConfigError with every problem, Unavailable where the server does not answer.
+        """
+        with _typed():
+            info = await self._client.info("server", "memory", "persistence")
+        problems = []
+        version = str(info.get("redis_version", "0"))
+        if int(version.split(".")[0]) < 7:
+            problems.append(f"the Redis server is version {version}: use Redis or Valkey 7 or newer")
+        if not self._allow_volatile:
+            policy = info.get("maxmemory_policy")
+            if policy != "noeviction":
+                problems.append(
+                    f"the Redis server's maxmemory-policy is {policy}, which evicts state: set it to noeviction, "
+                    "or set USHER_FRAUD_ALLOW_VOLATILE_MEMORY=true for development"
+                )
+            if int(info.get("aof_enabled", 0)) != 1:
+                problems.append(
+                    "the Redis server keeps no append-only file, so a restart loses state: set appendonly yes, "
+                    "or set USHER_FRAUD_ALLOW_VOLATILE_MEMORY=true for development"
+                )
+        if problems:
+            raise ConfigError(problems)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def healthy(self) -> None:
+        with _typed():
+            await self._client.ping()
+
+    async def observe(
+        self, tenant: str, sightings: Sequence[Sighting], *, committed_through_ms: int, batch_time_ms: int
+    ) -> list[Observation]:
+        answers: list[Observation] = []
+        parts = list(_chunks(sightings))
+        for number, part in enumerate(parts, start=1):
+            # Applied through moves with the last part: a call cut short has not applied its batch.
+            through = batch_time_ms if number == len(parts) else 0
+            rows = await self._call(tenant, part, committed_through_ms, through)
+            raise_if_behind(rows[0], committed_through_ms)
+            answers.extend(map(_observation, rows[1:]))
+        return answers
+
+    async def restore(self, tenant: str, sightings: Sequence[Sighting], *, complete_through_ms: int) -> int:
+        parts = list(_chunks(sightings))
+        through = 0
+        for number, part in enumerate(parts, start=1):
+            rows = await self._call(tenant, part, 0, complete_through_ms if number == len(parts) else 0)
+            through = rows[0]
+        return through
+
+    async def applied_through(self) -> int:
+        with _typed():
+            return int(await self._client.get(self._applied) or 0)
+
+    async def component(self, tenant: str, account: str) -> Component | None:
+        prefix = self._key(tenant)
+        with _typed():
+            root = await self._client.get(f"{prefix}c:{account}")
+            if root is None:
+                return None
+            name = root.decode() if isinstance(root, bytes) else root
+            pipe = self._client.pipeline(transaction=False)
+            pipe.smembers(f"{prefix}m:{name}")
+            pipe.smembers(f"{prefix}r:{name}")
+            members, resources = await pipe.execute()
+            accounts = sorted(member.decode() for member in members)
+            shared = sorted(resource.decode() for resource in resources)
+            pipe = self._client.pipeline(transaction=False)
+            for member in accounts:
+                pipe.hmget(f"{prefix}a:{member}", "a", "h")
+            for resource in shared:
+                pipe.hgetall(prefix + resource)
+            rows = await pipe.execute()
+        facts = {
+            member: AccountFacts((row[0] or b"").decode(), (row[1] or b"").decode())
+            for member, row in zip(accounts, rows[: len(accounts)], strict=True)
+        }
+        listed = []
+        for resource, row in zip(shared, rows[len(accounts) :], strict=True):
+            kind, _, resource_name = resource.partition(":")
+            edges = [
+                Edge(user.decode(), *map(int, value.split(b",")[:3])) for user, value in row.items() if user
+            ]
+            if edges:
+                listed.append(Resource(kind, resource_name, edges, b"" in row))
+        return Component(facts, listed)
+
+    def _key(self, tenant: str) -> str:
+        # Brackets are in no identifier: a tenant "a:d" cannot reach the keys of tenant "a".
+        return f"{{{self._prefix}}}:[{tenant}]:"
+
+    async def _call(
+        self, tenant: str, sightings: Sequence[Sighting], committed_through_ms: int, through_ms: int
+    ) -> list:
+        prefix = self._key(tenant)
+        rows = [
+            (*sighting[:7], int(sighting.failed), sighting.place.hex(), priority(sighting.user))
+            for sighting in sightings
+        ]
+        with _typed():
+            return await self._script(
+                keys=[self._applied],
+                args=[prefix, committed_through_ms, through_ms, LIMITS, orjson.dumps(rows)],
+            )
+
+
+def _observation(row: list) -> Observation:
+    (
+        da,
+        dn,
+        dt,
+        pa,
+        pn,
+        pt,
+        to,
+        tt,
+        ya,
+        yn,
+        yt,
+        account,
+        address,
+        device,
+        failed,
+        before,
+        after,
+        root,
+        members,
+        ties,
+    ) = row
+    return Observation(
+        estimate(da, dn, dt),
+        estimate(pa, pn, pt),
+        estimate(to, to, tt) + estimate(ya, yn, yt),
+        account,
+        address,
+        device,
+        failed,
+        bytes.fromhex(before.decode()) if before else b"",
+        bytes.fromhex(after.decode()) if after else b"",
+        root.decode(),
+        members,
+        ties,
+    )
+
+
+def _chunks(sightings: Sequence[Sighting]) -> Iterator[Sequence[Sighting]]:
+    # An empty batch is one chunk: it may move applied through.
+    for start in range(0, max(1, len(sightings)), CHUNK):
+        yield sightings[start : start + CHUNK]
+
+
+@contextlib.contextmanager
+def _typed() -> Iterator[None]:
+    try:
+        yield
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError) as error:
+        raise Unavailable(
+            "MEMORY_UNREACHABLE", "the fraud memory's server does not answer", retry_after=_RETRY_AFTER
+        ) from error

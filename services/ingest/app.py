@@ -1,0 +1,180 @@
+"""The parts of ingest, put together: stores, channels, pipeline, and the chores that run beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from services.common.client import connect
+from services.common.clock import SystemClock
+from services.common.db import open_database
+from services.common.errors import FailedPrecondition, UsherError
+from services.common.migrations import migrate
+from services.common.places import open_places
+from services.common.policy import PolicySetCache
+from services.common.shipped import SHIPPED, shipped_policy_set
+from services.common.telemetry import Telemetry
+from services.ingest import peers as paths
+from services.ingest.door import Door
+from services.ingest.ledger import Ledger
+from services.ingest.outbox import Outbox
+from services.ingest.peers import Peers
+from services.ingest.pipeline import Pipeline
+from services.ingest.places_watch import watch_places
+from services.ingest.policy import PolicyInForce
+from services.ingest.restore import FraudMemory
+from services.ingest.servicer import IngestServicer, PolicyServicer
+from services.ingest.settings import IngestSettings
+from services.ingest.shards import Shards
+from services.ingest.store import open_store
+
+_FLUSH_S = 0.5
+_MAINTAIN_S = 0.25
+_PARTITIONS_EVERY_S = 3600.0
+
+
+class Ingest:
+    """Everything that `python -m services.ingest` runs, but the server. An async context manager."""
+
+    def __init__(self, settings: IngestSettings, telemetry: Telemetry) -> None:
+        clock = SystemClock()
+        self._telemetry = telemetry
+        self._log = telemetry.logger("app")
+        self._clock = clock
+        self._settings = settings
+        self._database = open_database(settings.database, schema="ingest")
+        migrate(self._database, "ingest")
+        self._store = open_store(self._database)
+        self._places = open_places(settings.places_dir)
+        watch_places(self._places, clock, telemetry)
+        # Retried by the client only where twice is once.
+        self._channels = [
+            connect(settings.compliance, telemetry=telemetry, idempotent=[paths.EVALUATE]),
+            connect(settings.scoring, telemetry=telemetry, idempotent=[paths.DECIDE]),
+            connect(settings.fraud, telemetry=telemetry, idempotent=[paths.ASSESS, paths.RESTORE]),
+            connect(settings.alerts, telemetry=telemetry, idempotent=[paths.RAISE]),
+        ]
+        compliance, scoring, fraud, alerts = self._channels
+        p = settings.pipeline
+        peers = Peers(
+            compliance,
+            scoring,
+            fraud,
+            alerts,
+            timeouts=(settings.compliance.timeout, settings.scoring.timeout, settings.fraud.timeout),
+            breaker_seconds=p.breaker_seconds,
+            telemetry=telemetry,
+        )
+        self._ledger = Ledger(self._store, clock)
+        self._outbox = Outbox(self._store, self._ledger, peers, clock, telemetry)
+        self._policy = PolicyInForce(
+            self._store,
+            PolicySetCache(settings.policy_dir),
+            p.enforcing_tenants,
+            p.refresh_seconds,
+            clock,
+            telemetry,
+        )
+        self._memory = FraudMemory(self._store, peers, self._places, p.restore_days, clock, telemetry)
+        self._pipeline = Pipeline(
+            store=self._store,
+            peers=peers,
+            ledger=self._ledger,
+            outbox=self._outbox,
+            policy=self._policy,
+            memory=self._memory,
+            places=self._places,
+            settings=p,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self._shards = Shards(self._store, self._pipeline, telemetry)
+        self._door = Door(
+            store=self._store,
+            pipeline=self._pipeline,
+            ledger=self._ledger,
+            shards=self._shards,
+            settings=p,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self.servicer = IngestServicer(
+            door=self._door,
+            pipeline=self._pipeline,
+            store=self._store,
+            ledger=self._ledger,
+            policy=self._policy,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        self.policy_servicer = PolicyServicer(self._store, self._policy)
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Ingest:
+        first = self._settings.policy_set
+        await self._policy.start(shipped_policy_set() if first == SHIPPED else first)
+        await self._memory.start()
+        await self._door.start()
+        await self._database.run(self._store.maintain, self._clock.now_ms())
+        await self._shards.start()
+        chores = (self._flush(), self._maintain(), self._outbox.run(), self._policy.run(), self._shards.run())
+        self._chores = [asyncio.create_task(self._watched(chore)) for chore in chores]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await asyncio.to_thread(self._shards.release)
+        for channel in self._channels:
+            await channel.close()
+        await self._database.aclose()
+        self._places.close()
+
+    async def healthy(self) -> None:
+        """Returns when events can be taken in. The other services may be away: decisions degrade without them."""
+        await self._database.ping()
+        if not self._policy.policy_set:
+            raise FailedPrecondition("NO_POLICY_SET", "no policy set is in force")
+        for chore in self._chores:
+            if chore.done():
+                raise FailedPrecondition(
+                    "CHORE_ENDED", "a background task of ingest has ended; restart the process"
+                )
+
+    async def drain(self) -> None:
+        """Finishes what is under way and writes what is gathered. What waits in the inbox stays there."""
+        self._door.close()
+        self._shards.close()
+        await self._pipeline.drained()
+        await self._outbox.settle()
+        await self._ledger.flush()
+
+    async def _watched(self, chore: Coroutine[Any, Any, None]) -> None:
+        try:
+            await chore
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # Health turns NOT_SERVING when a chore has ended; here is why.
+            self._log.exception("a background task ended")
+            raise
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_S)
+            try:
+                await self._ledger.flush()
+            except UsherError as error:
+                self._log.warning("side entries wait: the database is away", extra={"reason": error.reason})
+
+    async def _maintain(self) -> None:
+        # SQLite's log is looked at often (a stat); PostgreSQL's partitions rarely.
+        pause = _MAINTAIN_S if self._database.dialect == "sqlite" else _PARTITIONS_EVERY_S
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self._database.run(self._store.maintain, self._clock.now_ms())
+            except UsherError as error:
+                self._log.warning("maintenance waits", extra={"reason": error.reason})

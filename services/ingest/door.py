@@ -1,0 +1,344 @@
+"""Steps 1 and 2: what comes in is checked, made canonical, and either accepted, failed or refused.
+
+Both doors take the same way in. A call is taken in at one go, in order of arrival, so that a viewer's events keep their
+order over calls sent one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from google.protobuf.message import DecodeError
+
+from services.common.clock import Clock
+from services.common.errors import Aborted, FieldViolation, InvalidArgument, Unavailable, UsherError
+from services.common.event_types import event_class
+from services.common.interceptors import current_deadline
+from services.common.telemetry import Telemetry, current_trace, keep_current_trace
+from services.ingest import check, receipts, wire
+from services.ingest.faults import crash_point
+from services.ingest.items import IMPORT, LATE, OLD, Call, Item, Reply
+from services.ingest.ledger import Ledger, failed_event
+from services.ingest.pipeline import Pipeline, conflict_result, failed_result, refused_result
+from services.ingest.records import Commit, InboxRow, LostRaceError, Receipt
+from services.ingest.settings import PipelineSettings
+from services.ingest.shards import Shards
+from services.ingest.store import Store
+from usher.event.v1 import event_pb2
+from usher.ingest.v1 import ingest_pb2
+
+NO_TENANT = "-"
+"""Under this the books count what names no valid tenant."""
+
+_DAY_MS = 86_400_000
+_MOST_IMPORTS = 10_000
+# Events checked before the loop gets its turn: about 1 ms.
+_CHUNK = 64
+
+
+class Taken(NamedTuple):
+    """What one call brought, in order."""
+
+    items: list[Item | bytes]
+    """An item to decide, or the EventResult of one that was failed or refused."""
+    failed: int
+    """How many were failed; durable only after the ledger was flushed."""
+    call: Call
+    """Where the results are gathered, at the Decide door."""
+
+
+class Door:
+    """Takes calls in."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        shards: Shards,
+        settings: PipelineSettings,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._ledger = ledger
+        self._shards = shards
+        self._settings = settings
+        self._clock = clock
+        self._log = telemetry.logger("door")
+        self._in_order = asyncio.Lock()
+        self._newest: dict[tuple[str, str], int] = {}
+        self._closed = False
+        self._accepting: list[tuple[list[InboxRow], asyncio.Future[dict[bytes, Receipt | bytes]]]] = []
+        self._accept_task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Reads how far the imports have come."""
+        self._newest = await self._store.database.read(self._store.newest_of_imports)
+
+    def close(self) -> None:
+        """Takes no more calls in: the process is draining."""
+        self._closed = True
+
+    # -- the two doors -----------------------------------------------------------------------------
+
+    async def decide(self, batch: ingest_pb2.EventBatch) -> bytes:
+        """A serialised DecideEventsResponse. Raises InvalidArgument, ResourceExhausted, Unavailable."""
+        async with self._in_order:
+            taken = await self._take(batch, wait=True)
+            call = taken.call
+            for index, item in enumerate(taken.items):
+                if isinstance(item, Item):
+                    self._pipeline.enqueue(item)
+                else:
+                    call.give(index, item)
+        if taken.failed:
+            await self._ledger.flush()
+        await call.done
+        if any(isinstance(item, Item) and item.kept for item in taken.items):
+            keep_current_trace()
+        crash_point("answer.before")
+        return wire.results(call.results)
+
+    async def submit(self, batch: ingest_pb2.EventBatch) -> bytes:
+        """A serialised SubmitEventsResponse. Raises InvalidArgument, ResourceExhausted, Unavailable."""
+        async with self._in_order:
+            taken = await self._take(batch, wait=False)
+            items = [item for item in taken.items if isinstance(item, Item)]
+            now_ms = self._clock.now_ms()
+            rows = [
+                InboxRow(
+                    item.key,
+                    item.fingerprint,
+                    receipts.shard(item.user_key),
+                    item.tenant,
+                    now_ms,
+                    item.flags,
+                    item.trace.traceparent if item.trace is not None else "",
+                    item.payload,
+                )
+                for item in items
+            ]
+            accepted = self._accept(rows)
+        if taken.failed:
+            await self._ledger.flush()
+        known = await accepted if rows else {}
+        answers = []
+        for item in taken.items:
+            if isinstance(item, bytes):
+                answers.append(item)
+                continue
+            before = known.get(item.key)
+            if before is None:
+                # The first of two equal ids in one call is the accepted one.
+                known[item.key] = item.fingerprint
+                answers.append(wire.result(ingest_pb2.EVENT_STATUS_ACCEPTED, item.event_id))
+                item.from_inbox = True
+                item.answer = None
+                self._shards.accepted(item)
+            elif (before.fingerprint if isinstance(before, Receipt) else before) == item.fingerprint:
+                answers.append(wire.result(ingest_pb2.EVENT_STATUS_DUPLICATE, item.event_id))
+            else:
+                answers.append(conflict_result(item.event_id))
+        crash_point("answer.before")
+        return wire.results(answers)
+
+    # -- taking in ---------------------------------------------------------------------------------
+
+    async def _take(self, batch: ingest_pb2.EventBatch, *, wait: bool) -> Taken:
+        tenant, number = batch.tenant, len(batch.events)
+        if self._closed:
+            raise Unavailable("DRAINING", "this instance is shutting down; another one takes the call")
+        if not check.valid_tenant(tenant):
+            self._ledger.refuse(NO_TENANT, "TENANT_INVALID", number)
+            raise InvalidArgument(
+                "TENANT_INVALID",
+                "a tenant is named by 1 to 63 characters of a-z, 0-9 and hyphen",
+                violations=[FieldViolation("tenant", "TENANT_INVALID", "1 to 63 characters of [a-z0-9-]")],
+            )
+        if number > self._settings.max_call_events:
+            self._ledger.refuse(tenant, "TOO_MANY_EVENTS", number)
+            raise InvalidArgument(
+                "TOO_MANY_EVENTS",
+                f"{number} events in one call, at most {self._settings.max_call_events} are allowed",
+                metadata={"limit": str(self._settings.max_call_events), "events": str(number)},
+            )
+        try:
+            self._pipeline.room_for(number)
+        except UsherError as error:
+            self._ledger.refuse(tenant, error.reason, number)
+            raise
+        events = self._parse(tenant, batch)
+        deadline, trace = current_deadline(), current_trace()
+        started, now_ms = time.perf_counter(), self._clock.now_ms()
+        call = Call(number)
+        items: list[Item | bytes] = []
+        failed = 0
+        for index, event in enumerate(events):
+            if index % _CHUNK == _CHUNK - 1:
+                await asyncio.sleep(0)
+            violations = check.violations(event, now_ms)
+            if violations:
+                payload = event.SerializeToString(deterministic=True)
+                one = failed_event(tenant, event.event_id, payload, violations, now_ms)
+                self._ledger.fail(one)
+                items.append(failed_result(one))
+                failed += 1
+                continue
+            check.normalise(event)
+            payload = event.SerializeToString(deterministic=True)
+            event_ms = event.event_time.seconds * 1000 + event.event_time.nanos // 1_000_000
+            flags = self._age_flags(tenant, event, event_ms, now_ms)
+            if flags is None:
+                self._ledger.refuse(tenant, "TOO_OLD")
+                items.append(
+                    refused_result(
+                        event.event_id,
+                        UsherError(
+                            "TOO_OLD",
+                            f"the event is older than {self._settings.receipt_retention_days} days; send old events "
+                            "as an import",
+                            retry_after=0.0,
+                        ),
+                    )
+                )
+                continue
+            items.append(
+                Item(
+                    tenant=tenant,
+                    event_id=event.event_id,
+                    user_id=event.user_id,
+                    key=receipts.event_key(tenant, event.event_id),
+                    user_key=receipts.user_key(tenant, event.user_id),
+                    address=event.ip_address,
+                    device=receipts.device_hash(event.device_id),
+                    fingerprint=receipts.fingerprint(payload),
+                    payload=payload,
+                    event_ms=event_ms,
+                    event_class=event_class(event.event_type),
+                    flags=flags,
+                    import_id=event.import_id if flags & IMPORT else "",
+                    started=started,
+                    deadline=deadline,
+                    trace=trace,
+                    answer=Reply(call, index) if wait else None,
+                )
+            )
+        crash_point("check.after")
+        return Taken(items, failed, call)
+
+    def _parse(self, tenant: str, batch: ingest_pb2.EventBatch) -> list[event_pb2.Event]:
+        events = []
+        for index, serialised in enumerate(batch.events):
+            if len(serialised) > check.MAX_EVENT_BYTES:
+                self._ledger.refuse(tenant, "EVENT_TOO_LARGE", len(batch.events))
+                raise InvalidArgument(
+                    "EVENT_TOO_LARGE",
+                    f"event {index} has {len(serialised)} bytes, at most {check.MAX_EVENT_BYTES} are allowed",
+                    metadata={"position": str(index), "limit": str(check.MAX_EVENT_BYTES)},
+                    violations=[
+                        FieldViolation(f"events[{index}]", "EVENT_TOO_LARGE", "send a smaller event")
+                    ],
+                )
+            try:
+                events.append(event_pb2.Event.FromString(serialised))
+            except DecodeError:
+                self._ledger.refuse(tenant, "MALFORMED_MESSAGE", len(batch.events))
+                raise InvalidArgument(
+                    "MALFORMED_MESSAGE",
+                    f"event {index} is not a usher.event.v1.Event (strings must be UTF-8)",
+                    metadata={"position": str(index)},
+                    violations=[FieldViolation(f"events[{index}]", "MALFORMED_MESSAGE", "not an Event")],
+                ) from None
+        return events
+
+    def _age_flags(self, tenant: str, event: event_pb2.Event, event_ms: int, now_ms: int) -> int | None:
+        """Item flags by the event's age; None where a live event is older than the receipts are kept."""
+        settings = self._settings
+        flags = 0
+        if event.origin == event_pb2.ORIGIN_IMPORT:
+            flags = IMPORT
+            key = (tenant, event.import_id)
+            newest = max(self._newest.get(key, event_ms), event_ms)
+            self._newest[key] = newest
+            if len(self._newest) > _MOST_IMPORTS:
+                # The import that began longest ago; its next event would be aged against itself.
+                del self._newest[next(iter(self._newest))]
+            age_ms = newest - event_ms
+        else:
+            age_ms = now_ms - event_ms
+            if age_ms > settings.receipt_retention_days * _DAY_MS:
+                return None
+        if age_ms > settings.old_after_days * _DAY_MS:
+            return flags | OLD
+        if age_ms > settings.late_after_seconds * 1000:
+            return flags | LATE
+        return flags
+
+    # -- the inbox ---------------------------------------------------------------------------------
+
+    def _accept(self, rows: list[InboxRow]) -> asyncio.Future[dict[bytes, Receipt | bytes]]:
+        """Puts rows into the inbox, together with those of other calls that wait (group commit)."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[dict[bytes, Receipt | bytes]] = loop.create_future()
+        if not rows:
+            future.set_result({})
+            return future
+        self._accepting.append((rows, future))
+        if self._accept_task is None or self._accept_task.done():
+            self._accept_task = loop.create_task(self._accept_waiting())
+        return future
+
+    async def _accept_waiting(self) -> None:
+        while self._accepting:
+            calls, self._accepting = self._accepting, []
+            rows: dict[bytes, InboxRow] = {}
+            repeated: list[InboxRow] = []
+            for some, _ in calls:
+                for row in some:
+                    if row.key in rows:
+                        repeated.append(row)
+                    else:
+                        rows[row.key] = row
+            counts: dict[tuple[str, str], int] = {}
+            for row in rows.values():
+                counts[(row.tenant, "received")] = counts.get((row.tenant, "received"), 0) + 1
+            side = Commit(counts=counts)
+            try:
+                known = await self._accept_once(list(rows.values()), side)
+            except Exception as error:  # noqa: BLE001
+                # Every call must be answered, whatever went wrong.
+                if not isinstance(error, UsherError):
+                    self._log.exception("events could not be accepted")
+                for _, future in calls:
+                    if not future.done():
+                        future.set_exception(error)
+                continue
+            for row in repeated:
+                before = known.get(row.key, rows[row.key].fingerprint)
+                same = (before.fingerprint if isinstance(before, Receipt) else before) == row.fingerprint
+                self._ledger.count(row.tenant, "received")
+                self._ledger.count(row.tenant, "duplicate" if same else "conflict")
+            seen: set[bytes] = set()
+            for some, future in calls:
+                answer: dict[bytes, Receipt | bytes] = {}
+                for row in some:
+                    if row.key in known:
+                        answer[row.key] = known[row.key]
+                    elif row.key in seen:
+                        answer[row.key] = rows[row.key].fingerprint
+                seen.update(row.key for row in some)
+                if not future.done():
+                    future.set_result(answer)
+
+    async def _accept_once(self, rows: list[InboxRow], side: Commit) -> dict[bytes, Receipt | bytes]:
+        for _ in range(self._settings.max_attempts):
+            try:
+                return await self._store.database.run(self._store.accept, rows, side)
+            except (LostRaceError, Aborted):
+                continue
+        raise Unavailable("TRANSACTION_CONFLICT", "the inbox is contended; try again", retry_after=0.1)

@@ -1,0 +1,41 @@
+"""What ingest tells people: messages for alerts. Pure."""
+
+from __future__ import annotations
+
+from services.ingest.items import Item
+from usher.alerts.v1 import alerts_pb2
+from usher.decision.v1 import decision_pb2
+
+
+def alert_of(item: Item, outcome: int, part: bytes) -> alerts_pb2.AlertMessage:
+    """The message about a decision to review or block. `part` is scoring's part of it."""
+    decision = decision_pb2.Decision.FromString(part)
+    blocked = outcome == decision_pb2.OUTCOME_BLOCK
+    message = alerts_pb2.AlertMessage(
+        tenant=item.tenant,
+        event_id=item.event_id,
+        kind="decision.block" if blocked else "decision.review",
+        entity_kind="user",
+        entity=item.user_id,
+        severity=alerts_pb2.SEVERITY_HIGH if blocked else alerts_pb2.SEVERITY_MEDIUM,
+        reasons=[reason.code for reason in decision.reasons],
+        summary="An act was blocked" if blocked else "An act waits for review",
+        traceparent=item.trace.traceparent if item.trace is not None else "",
+    )
+    message.event_time.FromMilliseconds(item.event_ms)
+    return message
+
+
+def outage_alert(tenant: str, service: str, since_ms: int) -> alerts_pb2.AlertMessage:
+    """The one message about a service that went away; its id is stable over the outage."""
+    message = alerts_pb2.AlertMessage(
+        tenant=tenant,
+        event_id=f"degraded.{service}.{since_ms}",
+        kind=f"degraded.{service}",
+        entity_kind="service",
+        entity=service,
+        severity=alerts_pb2.SEVERITY_CRITICAL,
+        summary=f"Decisions are made without {service}",
+    )
+    message.event_time.FromMilliseconds(since_ms)
+    return message

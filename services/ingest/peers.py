@@ -1,0 +1,149 @@
+"""The services that ingest asks, and what it does when one is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from services.common.errors import DeadlineExceeded, PolicySetUnknown, StateBehind, UsherError
+from services.common.telemetry import Telemetry
+from usher.alerts.v1 import alerts_pb2
+from usher.compliance.v1 import compliance_pb2
+from usher.fraud.v1 import fraud_pb2
+from usher.scoring.v1 import scoring_pb2
+
+T = TypeVar("T")
+
+EVALUATE = "/usher.compliance.v1.ComplianceService/EvaluateEvents"
+ASSESS = "/usher.fraud.v1.FraudService/AssessEvents"
+RESTORE = "/usher.fraud.v1.FraudService/Restore"
+DECIDE = "/usher.scoring.v1.ScoringService/DecideEvents"
+RAISE = "/usher.alerts.v1.AlertsService/RaiseAlerts"
+
+_POLICY_TRIES = 20
+_POLICY_WAIT_S = 0.1
+
+
+class AwayError(Exception):
+    """A service did not answer in time or at all; decide without it."""
+
+
+class Peer:
+    """One service, with a breaker: after it timed out, calls are skipped for a while, then one is let through."""
+
+    def __init__(self, name: str, timeout: float, breaker_seconds: float, telemetry: Telemetry) -> None:
+        self.name = name
+        self._timeout = timeout
+        self._breaker_seconds = breaker_seconds
+        self._closed_until = 0.0
+        self._log = telemetry.logger("peers")
+        self.away_since_ms: int | None = None
+
+    def timeout(self, wanted: float | None) -> float:
+        """Seconds for a call: the service's own, or less where its callers have less."""
+        return self._timeout if wanted is None else min(self._timeout, wanted)
+
+    async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Awaits a call.
+
+        Raises:
+            AwayError: the service is unreachable, too slow, overloaded, or refuses what it is asked.
+            StateBehind: as it came.
+        """
+        if time.monotonic() < self._closed_until:
+            raise AwayError(self.name)
+        for attempt in range(_POLICY_TRIES):
+            try:
+                answer = await call()
+            except PolicySetUnknown:
+                # It is loading the set; a model takes a few tenths of a second.
+                if attempt == _POLICY_TRIES - 1:
+                    self._gone("it does not load the policy set")
+                await asyncio.sleep(_POLICY_WAIT_S)
+            except StateBehind:
+                raise
+            except DeadlineExceeded as error:
+                self._closed_until = time.monotonic() + self._breaker_seconds
+                self._gone(error.reason)
+            except UsherError as error:
+                # Unreachable or overloaded; or it refuses what it should not (its policy set is broken, a version does
+                # not fit): to the viewer at the door it comes to the same, and the log says which.
+                self._gone(error.reason)
+            else:
+                if self.away_since_ms is not None:
+                    self._log.warning("a service answers again", extra={"peer": self.name})
+                    self.away_since_ms = None
+                return answer
+        raise AssertionError("unreachable")
+
+    def _gone(self, reason: str) -> None:
+        if self.away_since_ms is None:
+            self.away_since_ms = time.time_ns() // 1_000_000
+            self._log.warning(
+                "a service is away; deciding without it", extra={"peer": self.name, "reason": reason}
+            )
+        raise AwayError(self.name)
+
+
+class Peers:
+    """The four services."""
+
+    def __init__(
+        self,
+        compliance: grpc.aio.Channel,
+        scoring: grpc.aio.Channel,
+        fraud: grpc.aio.Channel,
+        alerts: grpc.aio.Channel,
+        *,
+        timeouts: tuple[float, float, float],
+        breaker_seconds: float,
+        telemetry: Telemetry,
+    ) -> None:
+        """`timeouts` are those of compliance, scoring and fraud, seconds."""
+        self.compliance, self.scoring, self.fraud = (
+            Peer(name, seconds, breaker_seconds, telemetry)
+            for name, seconds in zip(("compliance", "scoring", "fraud"), timeouts, strict=True)
+        )
+        self._evaluate = _method(
+            compliance, EVALUATE, compliance_pb2.EvaluateEventsRequest, compliance_pb2.EvaluateEventsResponse
+        )
+        self._assess = _method(fraud, ASSESS, fraud_pb2.AssessEventsRequest, fraud_pb2.AssessEventsResponse)
+        self._restore = _method(fraud, RESTORE, fraud_pb2.RestoreRequest, fraud_pb2.RestoreResponse)
+        self._decide = _method(
+            scoring, DECIDE, scoring_pb2.DecideEventsRequest, scoring_pb2.DecideEventsResponse
+        )
+        self._raise = _method(alerts, RAISE, alerts_pb2.RaiseAlertsRequest, alerts_pb2.RaiseAlertsResponse)
+
+    async def evaluate(self, request: Any, timeout: float | None = None) -> Any:
+        """compliance.EvaluateEvents. Raises AwayError."""
+        seconds = self.compliance.timeout(timeout)
+        return await self.compliance.ask(lambda: self._evaluate(request, timeout=seconds))
+
+    async def assess(self, request: Any, timeout: float | None = None) -> Any:
+        """fraud.AssessEvents. Raises AwayError, StateBehind."""
+        seconds = self.fraud.timeout(timeout)
+        return await self.fraud.ask(lambda: self._assess(request, timeout=seconds))
+
+    async def restore(self, request: Any, timeout: float | None = None) -> Any:
+        """fraud.Restore. Raises AwayError."""
+        seconds = self.fraud.timeout(timeout)
+        return await self.fraud.ask(lambda: self._restore(request, timeout=seconds))
+
+    async def decide(self, request: Any, timeout: float | None = None) -> Any:
+        """scoring.DecideEvents. Raises AwayError."""
+        seconds = self.scoring.timeout(timeout)
+        return await self.scoring.ask(lambda: self._decide(request, timeout=seconds))
+
+    async def raise_alerts(self, request: Any) -> Any:
+        """alerts.RaiseAlerts. Raises the typed errors."""
+        return await self._raise(request)
+
+
+def _method(channel: grpc.aio.Channel, path: str, request: Any, response: Any) -> Any:
+    return channel.unary_unary(
+        path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+    )

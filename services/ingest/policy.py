@@ -1,0 +1,137 @@
+"""The policy set in force and the modes of tenants: read from the database every few seconds, on every replica."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.common.clock import Clock
+from services.common.errors import FailedPrecondition, NotFound, PolicySetUnknown, UsherError
+from services.common.interceptors import caller_identity
+from services.common.policy import PolicySetCache
+from services.common.telemetry import Telemetry
+from services.ingest.store import Store
+from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
+from usher.ingest.v1 import ingest_pb2
+
+CLASSES = sorted(event_pb2.EventClass.values())
+
+
+class PolicyInForce:
+    """What a batch is decided under. `policy_set` is pinned by whoever reads it once a batch."""
+
+    def __init__(
+        self,
+        store: Store,
+        sets: PolicySetCache,
+        enforcing_tenants: tuple[str, ...],
+        refresh_seconds: float,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._store = store
+        self._sets = sets
+        self._enforcing = frozenset(enforcing_tenants)
+        self._refresh_seconds = refresh_seconds
+        self._clock = clock
+        self._log = telemetry.logger("policy")
+        self._modes: dict[tuple[str, int], int] = {}
+        self._by_tenant: dict[str, list[int]] = {}
+        self.policy_set = ""
+        self.activated_ms = 0
+
+    async def start(self, first: str) -> None:
+        """Reads what is in force; puts `first` in force where nothing is yet.
+
+        Raises FailedPrecondition (NO_POLICY_SET) where nothing is and `first` is empty.
+        """
+        active = await self._store.database.read(self._store.active_policy_set)
+        if active is None:
+            if not first:
+                raise FailedPrecondition(
+                    "NO_POLICY_SET",
+                    "no policy set is in force: set USHER_INGEST_POLICY_SET to the first one's id",
+                )
+            await self.activate(first, "start")
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Reads modes and the policy set in force."""
+        active = await self._store.database.read(self._store.active_policy_set)
+        self._modes = await self._store.database.read(self._store.modes)
+        self._by_tenant.clear()
+        if active is not None and active[0] != self.policy_set:
+            self.policy_set, self.activated_ms = active
+            self._log.info("a policy set is in force", extra={"policy_set": self.policy_set})
+
+    async def run(self) -> None:
+        """Refreshes for ever."""
+        while True:
+            await asyncio.sleep(self._refresh_seconds)
+            try:
+                await self.refresh()
+            except UsherError as error:
+                self._log.warning("the policy in force cannot be read", extra={"reason": error.reason})
+
+    def modes(self, tenant: str) -> list[int]:
+        """Mode by class of events, as the position."""
+        known = self._by_tenant.get(tenant)
+        if known is None:
+            known = [
+                self._modes.get((tenant, one), default)
+                for one, default in zip(CLASSES, self._defaults(tenant), strict=True)
+            ]
+            self._by_tenant[tenant] = known
+        return known
+
+    async def set_mode(self, tenant: str, event_class: int, mode: int, actor: str) -> list[int]:
+        """Sets the mode of a class (0: all classes)."""
+        classes = [event_class] if event_class else CLASSES
+        await self._store.database.run(
+            self._store.set_modes, tenant, classes, mode, actor, self._clock.now_ms()
+        )
+        # The row keeps the last hand; the log keeps all of them.
+        self._log.info(
+            "a mode was set",
+            extra={
+                "tenant": tenant,
+                "event_class": event_pb2.EventClass.Name(event_class),  # type: ignore[arg-type]
+                "mode": decision_pb2.Mode.Name(mode),  # type: ignore[arg-type]
+                "actor": actor,
+                "caller": caller_identity(),
+            },
+        )
+        await self.refresh()
+        return self.modes(tenant)
+
+    async def class_modes(self, tenant: str) -> list[ingest_pb2.ClassMode]:
+        """Mode of every class, and who set it and when."""
+        rows = await self._store.database.read(self._store.modes_of, tenant)
+        answer = []
+        for event_class, default in zip(CLASSES, self._defaults(tenant), strict=True):
+            mode, actor, set_ms = rows.get(event_class, (default, "", 0))
+            one = ingest_pb2.ClassMode(event_class=event_class, mode=mode, actor=actor)  # type: ignore[arg-type]
+            if set_ms:
+                one.set_time.FromMilliseconds(set_ms)
+            answer.append(one)
+        return answer
+
+    def _defaults(self, tenant: str) -> list[int]:
+        default = decision_pb2.MODE_ENFORCE if tenant in self._enforcing else decision_pb2.MODE_OBSERVE
+        return [default] * len(CLASSES)
+
+    async def activate(self, policy_set: str, actor: str) -> int:
+        """Puts a set in force. Raises NotFound (POLICY_SET_MISSING), InvalidArgument (POLICY_SET_INVALID, ..._CORRUPT)."""
+        try:
+            await asyncio.to_thread(self._sets.get, policy_set)
+        except PolicySetUnknown as error:
+            raise NotFound("POLICY_SET_MISSING", error.message) from error
+        since = await self._store.database.run(
+            self._store.activate_policy_set, policy_set, actor, self._clock.now_ms()
+        )
+        await self.refresh()
+        return since
+
+    def manifest(self) -> object:
+        """The manifest of the set in force."""
+        return self._sets.get(self.policy_set).manifest

@@ -1,0 +1,35 @@
+"""Hashes under which events and viewers are kept: stable between processes and releases, and no personal data."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+CANONICALISATION = b"1"
+"""Version of the form that fingerprints are taken of; a change makes old repeats look like conflicts, so it is hashed in."""
+
+SHARDS = 64
+
+
+def event_key(tenant: str, event_id: str) -> bytes:
+    """16 bytes for (tenant, event_id): the receipt's key."""
+    return blake2b(f"{tenant}\0{event_id}".encode(), digest_size=16, person=b"usher-event").digest()
+
+
+def user_key(tenant: str, user_id: str) -> bytes:
+    """16 bytes for (tenant, user_id): the profile's key."""
+    return blake2b(f"{tenant}\0{user_id}".encode(), digest_size=16, person=b"usher-user").digest()
+
+
+def fingerprint(canonical_event: bytes) -> bytes:
+    """16 bytes for the content of a normalised event in deterministic serialisation, before enrichment."""
+    return blake2b(canonical_event, digest_size=16, person=b"usher-print", salt=CANONICALISATION).digest()
+
+
+def device_hash(device_id: str) -> bytes:
+    """4 bytes for a device of one viewer."""
+    return blake2b(device_id.encode(), digest_size=4, person=b"usher-device").digest()
+
+
+def shard(key: bytes) -> int:
+    """Inbox shard of a viewer, 0 to 63."""
+    return key[0] % SHARDS

@@ -1,0 +1,74 @@
+"""Settings of ingest: USHER_INGEST_* in the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.common.client import ClientSettings
+from services.common.db import DatabaseSettings
+from services.common.places import SHIPPED
+from services.common.server import ServerSettings
+from services.common.telemetry import TelemetrySettings
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """How events flow."""
+
+    max_batch: int = 256
+    """Events a batch, 1 to 2,000."""
+    batches_in_flight: int = 2
+    """Batches between look-up and commit at once. A third was measured to gain nothing."""
+    max_call_events: int = 2_000
+    max_queued_events: int = 20_000
+    """Events waiting for a batch; beyond it calls are refused with a delay."""
+    profile_cache: int = 50_000
+    """Profiles kept in memory, about 1.5 kB each."""
+    receipt_retention_days: int = 30
+    """A live event older than this is refused as TOO_OLD."""
+    late_after_seconds: int = 900
+    """A live event older than this counts as LATE."""
+    old_after_days: int = 7
+    """A live event older than this is decided COLD, without touching profile or graph."""
+    max_attempts: int = 20
+    """Times a batch is decided again after losing a race, before its events are refused with UNAVAILABLE."""
+    enforcing_tenants: tuple[str, ...] = ()
+    """Tenants that enforce unless a mode was set; all others observe."""
+    refresh_seconds: float = 2.0
+    """How often modes and the policy set in force are read; a switch takes effect everywhere within twice this."""
+    restore_days: float = 30.0
+    """How far back fraud's memory is restored after a loss of everything: as long as its ties count."""
+    breaker_seconds: float = 1.0
+    """After a service timed out, calls to it are skipped for this long."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_batch <= self.max_call_events:
+            raise ValueError("max_batch must be from 1 to max_call_events")
+        if not 1 <= self.batches_in_flight <= 8:
+            raise ValueError("batches_in_flight must be from 1 to 8")
+        if self.max_queued_events < self.max_call_events:
+            raise ValueError("max_queued_events must be at least max_call_events")
+        if self.refresh_seconds <= 0 or self.refresh_seconds > 2.5:
+            raise ValueError(
+                "refresh_seconds must be above 0 and at most 2.5: a switch has 5 seconds to take effect"
+            )
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """Everything that `python -m services.ingest` reads."""
+
+    server: ServerSettings
+    database: DatabaseSettings
+    compliance: ClientSettings
+    scoring: ClientSettings
+    fraud: ClientSettings
+    alerts: ClientSettings
+    policy_dir: Path
+    policy_set: str = ""
+    """Put in force at start where none is yet: an id, or `shipped`, the set that this release ships."""
+    places_dir: Path = SHIPPED
+    """Folder of GeoIP and reputation data, with its places.json; what is shipped unless set."""
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)

@@ -1,0 +1,31 @@
+"""Run the scoring service: python -m services.scoring"""
+
+from __future__ import annotations
+
+from services.common.config import load
+from services.common.policy import PolicySetCache
+from services.common.server import Service, run, serve
+from services.common.telemetry import start_telemetry
+from services.scoring.engine import Engines
+from services.scoring.servicer import ScoringServicer
+from services.scoring.settings import ScoringSettings
+from usher.scoring.v1 import scoring_pb2_grpc
+
+
+async def main() -> None:
+    """Serves until SIGTERM or SIGINT."""
+    settings = load(ScoringSettings, prefix="USHER_SCORING_")
+    telemetry = start_telemetry("scoring", settings.telemetry)
+    servicer = ScoringServicer(Engines(PolicySetCache(settings.policy_dir)))
+    service = Service(
+        scoring_pb2_grpc.add_ScoringServiceServicer_to_server, servicer, "usher.scoring.v1.ScoringService"
+    )
+    await serve(settings.server, [service], healthy=always_healthy, telemetry=telemetry)
+
+
+async def always_healthy() -> None:
+    """Scoring depends on nothing: a policy set that it lacks is the caller's error, told by name."""
+
+
+if __name__ == "__main__":
+    run(main())

@@ -1,0 +1,217 @@
+"""One policy set made ready to decide, and the way of a batch through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import numpy as np
+
+from services.common.policy import PolicySet, PolicySetCache
+from services.scoring import answer, decide, explain, features, profile
+from services.scoring.extract import Extractor
+from services.scoring.model import Ensemble
+from services.scoring.rules import read_norms, read_rules
+from usher.decision.v1 import decision_pb2
+from usher.policy.v1 import policy_pb2
+from usher.scoring.v1 import scoring_pb2
+
+SIGNALS = len(decision_pb2.SignalIndex.values())
+PIECE = 64
+"""Events read between two pauses: about 0.3 ms."""
+INLINE_ROWS = 64
+"""Rows that the models score in under 1 ms; more go to a thread."""
+ENGINES = 4
+
+Step = Callable[[], Any] | None
+Steps = Generator[Step, Any, scoring_pb2.DecideEventsResponse]
+
+
+class Engine:
+    """Rules, norms and models of one policy set.
+
+    Raises RulesInvalid, ModelInvalid, or NotFound (POLICY_PART_MISSING) where the set cannot decide.
+    """
+
+    def __init__(self, policy_set: PolicySet) -> None:
+        part = policy_set.part
+        norms = read_norms(part(policy_pb2.PART_KIND_NORMS, "population"))
+        self.id = policy_set.id
+        self.rules = read_rules(part(policy_pb2.PART_KIND_SCORING_RULES, "outcomes"), norms)
+        self.model = Ensemble(
+            part(policy_pb2.PART_KIND_MODEL, "ensemble"), part(policy_pb2.PART_KIND_MODEL_CARD, "ensemble")
+        )
+
+    def decide(self, request: scoring_pb2.DecideEventsRequest) -> scoring_pb2.DecideEventsResponse:
+        """Decides a checked request at once."""
+        steps = self.steps(request)
+        result: Any = None
+        try:
+            while True:
+                step = steps.send(result)
+                result = step() if step else None
+        except StopIteration as stop:
+            return stop.value
+
+    async def decide_async(
+        self, request: scoring_pb2.DecideEventsRequest
+    ) -> scoring_pb2.DecideEventsResponse:
+        """Decides a checked request, leaving the loop between stages where the batch is not small."""
+        steps = self.steps(request)
+        large = len(request.events) > INLINE_ROWS
+        result: Any = None
+        try:
+            while True:
+                step = steps.send(result)
+                if step is None:
+                    await asyncio.sleep(0)
+                    result = None
+                else:
+                    result = await asyncio.to_thread(step) if large else step()
+        except StopIteration as stop:
+            return stop.value
+
+    def steps(self, request: scoring_pb2.DecideEventsRequest) -> Steps:
+        """The stages of a batch. Yields None where a pause does no harm, and a function whose result it wants."""
+        events, sent = request.events, request.profiles
+        count = len(events)
+        pausing = count > PIECE // 2
+        broken = {i: why for i, why in enumerate(map(profile.check, sent)) if why}
+        extractor = Extractor(list(request.profile_of), list(request.item_flags), request.places, broken)
+        for start in range(0, count, PIECE):
+            extractor.read(events, start, min(start + PIECE, count))
+            if pausing:
+                yield None
+        index, profile_of, columns, facts, errors = extractor.finish()
+        response = scoring_pb2.DecideEventsResponse(errors=errors)
+        if not index:
+            response.decisions.extend([b""] * count)
+            response.profiles.extend([b""] * len(sent))
+            response.outcomes.extend([0] * count)
+            return response
+
+        words = profile.load([b"" if i in broken else p for i, p in enumerate(sent)])
+        observed = profile.fold(words, profile_of, columns)
+        folded = {
+            v
+            for v, handling in zip(profile_of, columns.handling.tolist(), strict=True)
+            if handling & profile.FOLD
+        }
+        joined = words.tobytes()
+        size = profile.SIZE
+        response.profiles.extend(
+            [joined[i * size : i * size + size] if i in folded else b"" for i in range(len(sent))]
+        )
+        if pausing:
+            yield None
+
+        whole = len(index) == count
+        at = np.array(index)
+        item_flags = _column(request.item_flags, at, np.int64)
+        no_fraud = (item_flags & decide.NO_FRAUD) != 0
+        lawful = (item_flags & decide.NO_COMPLIANCE) == 0
+        signals = _signals(request, at, whole)
+        signals[no_fraud] = 0.0
+        rows = features.compute(observed, columns, facts, signals)
+        scores = yield lambda: self.model.run(rows)
+
+        modes = np.full(decide.CLASSES, decide.OBSERVE, np.int64)
+        for event_class, mode in enumerate(request.modes[: decide.CLASSES]):
+            if mode == decision_pb2.MODE_ENFORCE:
+                modes[event_class] = decide.ENFORCE
+        inputs = decide.Inputs(
+            events=columns,
+            facts=facts,
+            observed=observed,
+            features=rows,
+            signals=signals,
+            scores=scores,
+            place_flags=_column(request.places.flags, at, np.int64),
+            item_flags=item_flags,
+            verdict_flags=_column(request.verdict_flags, at, np.int64) * lawful,
+            compliance_risk=np.nan_to_num(_column(request.compliance_risk, at, np.float64)) * lawful,
+            modes=modes[columns.event_class],
+        )
+        decided = decide.decide(self.rules, inputs)
+        if pausing:
+            yield None
+        composed = answer.compose(decided)
+        position = dict(zip(index, range(len(index)), strict=True)) if request.evidence else {}
+        evidence = {position[e.index]: e.reasons for e in request.evidence if e.index in position}
+        evidence = {i: reasons for i, reasons in evidence.items() if not no_fraud[i]}
+        folding = (item_flags & decide.FOLD_ONLY) != 0
+        told = np.nonzero(explain.speaking(self.rules, inputs, decided, evidence) & ~folding)[0].tolist()
+        for number, i in enumerate(told, 1):
+            composed[i] += explain.explain(
+                self.rules, inputs, decided, evidence.get(i, ()), i
+            ).SerializeToString()
+            if pausing and number % PIECE == 0:
+                yield None
+        for i in np.nonzero((inputs.verdict_flags & decide.SUPPRESS) != 0)[0].tolist():
+            composed[i] += explain.SUPPRESS_ACTION
+        outcomes = decided.outcome
+        if folding.any():
+            outcomes = np.where(folding, 0, outcomes)
+            for i in np.nonzero(folding)[0].tolist():
+                composed[i] = b""
+        if whole:
+            response.decisions.extend(composed)
+            response.outcomes.extend(outcomes.tolist())
+        else:
+            decisions, all_outcomes = [b""] * count, [0] * count
+            for i, one, value in zip(index, composed, outcomes.tolist(), strict=True):
+                decisions[i], all_outcomes[i] = one, value
+            response.decisions.extend(decisions)
+            response.outcomes.extend(all_outcomes)
+        return response
+
+
+def _column(values: Sequence[float], at: np.ndarray, dtype: type) -> np.ndarray:
+    # An empty column stands for all zeros.
+    return np.array(values, dtype)[at] if len(values) else np.zeros(len(at), dtype)
+
+
+def _signals(request: scoring_pb2.DecideEventsRequest, at: np.ndarray, whole: bool) -> features.Floats:
+    width = request.signal_width
+    if not width:
+        return np.zeros((len(at), SIGNALS), np.float32)
+    sent = np.array(request.signals, np.float32).reshape(-1, width)
+    if not whole:
+        sent = sent[at]
+    # A caller of another version may send fewer signals (unknown: zero) or more (not known here).
+    signals = sent if width == SIGNALS else np.zeros((len(at), SIGNALS), np.float32)
+    if width != SIGNALS:
+        signals[:, : min(width, SIGNALS)] = sent[:, :SIGNALS]
+    return np.nan_to_num(signals, copy=True, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+class Engines:
+    """Engines by policy set, the last `ENGINES` used; compiled in a thread, each once."""
+
+    def __init__(self, policies: PolicySetCache) -> None:
+        self._policies = policies
+        self._ready: OrderedDict[str, Engine] = OrderedDict()
+        self._compiling: dict[str, asyncio.Task[Engine]] = {}
+
+    async def get(self, policy_set: str) -> Engine:
+        """The engine of a policy set. Raises PolicySetUnknown and what `Engine` raises."""
+        engine = self._ready.get(policy_set)
+        if engine is not None:
+            self._ready.move_to_end(policy_set)
+            return engine
+        task = self._compiling.get(policy_set)
+        if task is None:
+            task = asyncio.create_task(asyncio.to_thread(self._compile, policy_set))
+            self._compiling[policy_set] = task
+            task.add_done_callback(lambda _: self._compiling.pop(policy_set, None))
+        engine = await asyncio.shield(task)
+        self._ready[policy_set] = engine
+        self._ready.move_to_end(policy_set)
+        while len(self._ready) > ENGINES:
+            self._ready.popitem(last=False)
+        return engine
+
+    def _compile(self, policy_set: str) -> Engine:
+        return Engine(self._policies.get(policy_set))

@@ -1,0 +1,522 @@
+"""The profile: what is remembered of one viewer, as 256 little-endian 32-bit words (1,024 bytes).
+
+Everything is a bounded integer, so that folding is exact and two implementations can agree to the bit:
+`fold_few` (memoryview, for a few events) and `fold_round` (numpy, one event of each of many viewers).
+`fold` chooses between them. Only event time is used, never the clock of the machine.
+
+Layout (word: meaning; times are Unix seconds, 0 means never):
+
+====  =====================================================================================
+0     magic and version: 0x55530000 | version
+1     events folded
+2     last event time
+3     first event time
+4-11  events by class (usher.event.v1.EventClass as the position)
+12    time of a success from an unknown device after failures (see `TAKEOVER_FAILURES`)
+13    next slot of the devices; 14 of the countries; 15 of the incidents
+16    KiB moved in total; 17 events that moved data
+18    day (time // 86,400) of the address sketch; 19-22 its 128 bits
+24-31 events by three-hour block of the viewer's local day, all halved when one reaches `HOUR_LIMIT`
+32-67  12 buckets of 5 min: tags (time // 300), events, failed sign-ins
+68-187 24 buckets of 1 h: tags (time // 3,600), events, errors, exports, KiB moved
+188-203 8 buckets of 1 d: tags (time // 86,400), events
+204-219 recent devices (CRC-32 of the id, 0 read as 1), oldest replaced first
+220-227 recent countries ((first letter << 8) | second), oldest replaced first
+228-235 hours (time // 3,600) with an incident, oldest replaced first
+236-251 first event times of the devices in 204-219
+====  =====================================================================================
+
+A bucket's tag says which stretch of time it counts. An event older than the tag finds its bucket taken over and
+is not counted there; so a late event enters its own time and nothing else.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = 1
+MAGIC = 0x55530000
+WORDS = 256
+SIZE = WORDS * 4
+
+TOTAL, LAST, FIRST, CLASSES, TAKEOVER_AT = 1, 2, 3, 4, 12
+DEVICE_NEXT, COUNTRY_NEXT, INCIDENT_NEXT = 13, 14, 15
+VOLUME, VOLUME_EVENTS, SKETCH_DAY, SKETCH = 16, 17, 18, 19
+HOURS = 24
+M5_TAG, M5_EVENTS, M5_FAILURES = 32, 44, 56
+H1_TAG, H1_EVENTS, H1_ERRORS, H1_EXPORTS, H1_VOLUME = 68, 92, 116, 140, 164
+D1_TAG, D1_EVENTS = 188, 196
+DEVICES, COUNTRIES, INCIDENTS, DEVICE_SINCE = 204, 220, 228, 236
+M5_SLOTS, H1_SLOTS, D1_SLOTS = 12, 24, 8
+WEEK_DAYS = 7
+DEVICE_SLOTS, COUNTRY_SLOTS, INCIDENT_SLOTS = 16, 8, 8
+HOUR_LIMIT = 1024
+FULL = 0xFFFFFFFF
+
+LOGIN, EXPORT, PAYMENT, CREDENTIAL = 3, 4, 5, 6
+TAKEOVER_FAILURES = 3
+"""Failed sign-ins within the hour before a success from an unknown device that make it suspect."""
+TAKEOVER_SECONDS = 86_400
+"""How long after such a success a change, payment or export completes the sequence."""
+INCIDENT_FAILURES = 5
+"""Failed sign-ins within an hour, this one included, that make an incident."""
+INCIDENT_EXPORTS = 10
+"""Exports within 24 hours, this one included, that make an incident."""
+INCIDENT_HOURS = 720
+"""Incidents count for 30 days; hours are counted, not events."""
+FEW = 16
+"""Up to so many events the memoryview is as fast as numpy or faster (measured)."""
+
+# What is done with an event: bits of the `handling` column.
+READ = 1
+FOLD = 2
+LATE = 4
+
+Ints = NDArray[np.int64]
+Words = NDArray[np.uint32]
+
+
+class Columns(NamedTuple):
+    """What the profile needs of each event, one entry an event.
+
+    Attributes:
+        time: event time, Unix seconds, 0 to 2**32 - 1.
+        event_class: usher.event.v1.EventClass, 0 to 7.
+        failed: 1 for a failed sign-in.
+        error: 1 where an error is reported.
+        device: hash of the device, 1 to 2**32 - 1.
+        address: hash of the address, 0 to 2**32 - 1.
+        country: (first letter << 8) | second, 0 unknown.
+        hour: local hour 0 to 23, -1 unknown.
+        volume: KiB moved, -1 not told.
+        handling: READ, FOLD and LATE bits. Without READ an empty profile is observed.
+    """
+
+    time: Ints
+    event_class: Ints
+    failed: Ints
+    error: Ints
+    device: Ints
+    address: Ints
+    country: Ints
+    hour: Ints
+    volume: Ints
+    handling: Ints
+
+
+class O:  # noqa: E742  short: it is the index of every observation
+    """Positions of an observation: what the profile said before the event.
+
+    Counts are events; GAP, AGE and BEHIND are seconds, -1 where there is no profile; DEVICE_AGE is
+    seconds since the device was first seen, -1 where it is unknown; VOLUME_* are KiB.
+    """
+
+    TOTAL, EVENTS_1H, EVENTS_24H, EVENTS_7D, GAP, AGE, BEHIND = range(7)
+    FAILURES_1H, ERRORS_24H, EXPORTS_24H, VOLUME_24H, VOLUME_ALL, VOLUME_EVENTS = range(7, 13)
+    NEW_DEVICE, DEVICES, NEW_COUNTRY, COUNTRIES, ADDRESS_BITS = range(13, 18)
+    HOUR_EVENTS, HOUR_ALL, TAKEOVER, INCIDENTS, DEVICE_AGE = range(18, 23)
+    WIDTH = 23
+
+
+def content_hash(text: str) -> int:
+    """CRC-32 of the text's UTF-8 form, 1 to 2**32 - 1; equal in every process and on every machine."""
+    return zlib.crc32(text.encode()) or 1
+
+
+def check(profile: bytes) -> str:
+    """Says what is wrong with a profile; empty where nothing is. Empty bytes are a profile that is not there yet."""
+    if not profile:
+        return ""
+    if len(profile) != SIZE:
+        return f"a profile has {SIZE} bytes, not {len(profile)}"
+    head = int.from_bytes(profile[:4], "little")
+    if head & 0xFFFF0000 != MAGIC:
+        return "the profile does not begin with the magic word"
+    if head & 0xFFFF != VERSION:
+        return f"the profile has version {head & 0xFFFF}; this service reads version {VERSION}"
+    return ""
+
+
+def load(profiles: Sequence[bytes]) -> Words:
+    """Profiles as rows of words, a copy. Each must have passed `check`."""
+    empty = _EMPTY
+    return np.frombuffer(bytearray(b"".join([p or empty for p in profiles])), "<u4").reshape(-1, WORDS)
+
+
+_EMPTY = (MAGIC | VERSION).to_bytes(4, "little") + bytes(SIZE - 4)
+
+
+def rounds(profile_of: Sequence[int]) -> list[list[int]]:
+    """Positions of the events by turn: the n-th list holds the n-th event of each viewer, in order."""
+    turns: list[list[int]] = []
+    seen: dict[int, int] = {}
+    for position, viewer in enumerate(profile_of):
+        turn = seen.get(viewer, 0)
+        seen[viewer] = turn + 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(position)
+    return turns
+
+
+def fold(words: Words, profile_of: Sequence[int], columns: Columns) -> Ints:
+    """Observes each event against its viewer's profile and folds it in, in the order of the list.
+
+    `words` is changed in place. Returns one row of `O.WIDTH` numbers an event.
+    """
+    observed = np.zeros((len(profile_of), O.WIDTH), np.int64)
+    if len(profile_of) <= FEW:
+        fold_few(words, profile_of, columns, range(len(profile_of)), observed)
+        return observed
+    for turn in rounds(profile_of):
+        if len(turn) <= FEW:
+            fold_few(words, profile_of, columns, turn, observed)
+        else:
+            fold_round(words, profile_of, columns, turn, observed)
+    return observed
+
+
+def fold_few(
+    words: Words, profile_of: Sequence[int], columns: Columns, positions: Sequence[int], observed: Ints
+) -> None:
+    """Observes and folds the events at `positions`, one after the other, with a memoryview."""
+    buffer: Any = words
+    view = memoryview(buffer).cast("B").cast("I")
+    chosen = list(positions)
+    rows = np.stack(columns, axis=1)[chosen].tolist()
+    seen = []
+    for i, row in zip(chosen, rows, strict=True):
+        handling = row[9]
+        if handling & READ:
+            seen.append(_fold_one(view, profile_of[i] * WORDS, *row))
+        else:
+            seen.append(_fold_one(memoryview(bytearray(_EMPTY)).cast("I"), 0, *row))
+    observed[chosen] = seen
+
+
+def _fold_one(
+    w: memoryview[int],
+    b: int,
+    time: int,
+    event_class: int,
+    failed: int,
+    error: int,
+    device: int,
+    address: int,
+    country: int,
+    hour: int,
+    volume: int,
+    handling: int,
+) -> tuple[int, ...]:
+    # Plain integers in, plain integers out; `fold_round` does the same by columns. Keep the two in step.
+    m5, h1, d1 = time // 300, time // 3600, time // 86400
+    r = w[b : b + WORDS].tolist()
+    events_1h = failures = events_24h = errors = exports = volume_24h = events_7d = 0
+    # Tags from above the shortest stretch that no longer counts; a tag of 0 is empty.
+    oldest = m5 - M5_SLOTS
+    for s, tag in enumerate(r[M5_TAG : M5_TAG + M5_SLOTS], M5_TAG):
+        if oldest < tag <= m5:
+            events_1h += r[s + M5_SLOTS]
+            failures += r[s + 2 * M5_SLOTS]
+    oldest = h1 - H1_SLOTS
+    for s, tag in enumerate(r[H1_TAG : H1_TAG + H1_SLOTS], H1_TAG):
+        if oldest < tag <= h1:
+            events_24h += r[s + H1_SLOTS]
+            errors += r[s + 2 * H1_SLOTS]
+            exports += r[s + 3 * H1_SLOTS]
+            volume_24h += r[s + 4 * H1_SLOTS]
+    oldest = d1 - WEEK_DAYS
+    for s, tag in enumerate(r[D1_TAG : D1_TAG + D1_SLOTS], D1_TAG):
+        if oldest < tag <= d1:
+            events_7d += r[s + D1_SLOTS]
+    total, last = r[TOTAL], r[LAST]
+    seen = last > 0
+    device_words = r[DEVICES : DEVICES + DEVICE_SLOTS]
+    devices = DEVICE_SLOTS - device_words.count(0)
+    known_device = device in device_words
+    device_age = max(time - r[DEVICE_SINCE + device_words.index(device)], 0) if known_device else -1
+    new_device = int(devices > 0 and not known_device)
+    country_words = r[COUNTRIES : COUNTRIES + COUNTRY_SLOTS]
+    countries = COUNTRY_SLOTS - country_words.count(0)
+    known_country = country in country_words
+    new_country = int(countries > 0 and country > 0 and not known_country)
+    sketch_today = r[SKETCH_DAY] == d1
+    bits = sum([word.bit_count() for word in r[SKETCH : SKETCH + 4]]) if sketch_today else 0
+    hour_words = r[HOURS : HOURS + 8]
+    incident_words = r[INCIDENTS : INCIDENTS + INCIDENT_SLOTS]
+    oldest = h1 - INCIDENT_HOURS
+    incidents = sum([oldest < word <= h1 for word in incident_words])
+    takeover = 0
+    if event_class == LOGIN and not failed and new_device and failures >= TAKEOVER_FAILURES:
+        takeover = 1
+    elif event_class in (EXPORT, PAYMENT, CREDENTIAL) and 0 <= time - r[TAKEOVER_AT] < TAKEOVER_SECONDS:
+        takeover = 2
+    observed = (
+        total,
+        events_1h,
+        events_24h,
+        events_7d,
+        max(time - last, 0) if seen else -1,
+        max(time - r[FIRST], 0) if seen else -1,
+        max(last - time, 0) if seen else -1,
+        failures,
+        errors,
+        exports,
+        volume_24h,
+        r[VOLUME],
+        r[VOLUME_EVENTS],
+        new_device,
+        devices,
+        new_country,
+        countries,
+        bits,
+        hour_words[hour // 3] if hour >= 0 else 0,
+        sum(hour_words) if hour >= 0 else 0,
+        takeover,
+        incidents,
+        device_age,
+    )
+    if not handling & FOLD:
+        return observed
+    moved = max(volume, 0)
+    exported = int(event_class == EXPORT)
+    w[b + TOTAL] = min(total + 1, FULL)
+    w[b + CLASSES + event_class] = min(w[b + CLASSES + event_class] + 1, FULL)
+    _count(w, b + M5_TAG, M5_SLOTS, m5, (1, failed))
+    _count(w, b + H1_TAG, H1_SLOTS, h1, (1, error, exported, moved))
+    _count(w, b + D1_TAG, D1_SLOTS, d1, (1,))
+    if handling & LATE:
+        return observed
+    if not seen or time < w[b + FIRST]:
+        w[b + FIRST] = time
+    if time > last:
+        w[b + LAST] = time
+    if volume >= 0:
+        w[b + VOLUME] = min(w[b + VOLUME] + moved, FULL)
+        w[b + VOLUME_EVENTS] = min(w[b + VOLUME_EVENTS] + 1, FULL)
+    if takeover == 1:
+        w[b + TAKEOVER_AT] = time
+    # A failed sign-in makes neither its device nor its country the viewer's own.
+    if not failed and not known_device:
+        slot = w[b + DEVICE_NEXT]
+        w[b + DEVICES + slot] = device
+        w[b + DEVICE_SINCE + slot] = time
+        w[b + DEVICE_NEXT] = (slot + 1) % DEVICE_SLOTS
+    if not failed and country > 0 and not known_country:
+        slot = w[b + COUNTRY_NEXT]
+        w[b + COUNTRIES + slot] = country
+        w[b + COUNTRY_NEXT] = (slot + 1) % COUNTRY_SLOTS
+    if d1 >= w[b + SKETCH_DAY]:
+        if not sketch_today:
+            w[b + SKETCH_DAY] = d1
+            for s in range(b + SKETCH, b + SKETCH + 4):
+                w[s] = 0
+        w[b + SKETCH + (address >> 5) % 4] |= 1 << (address & 31)
+    if hour >= 0:
+        s = b + HOURS + hour // 3
+        w[s] += 1
+        if w[s] >= HOUR_LIMIT:
+            for s in range(b + HOURS, b + HOURS + 8):
+                w[s] >>= 1
+    incident = (failed and failures + 1 >= INCIDENT_FAILURES) or (
+        exported and exports + 1 >= INCIDENT_EXPORTS
+    )
+    if (incident or takeover == 2) and h1 not in incident_words:
+        slot = w[b + INCIDENT_NEXT]
+        w[b + INCIDENTS + slot] = h1
+        w[b + INCIDENT_NEXT] = (slot + 1) % INCIDENT_SLOTS
+    return observed
+
+
+def _count(w: memoryview[int], base: int, slots: int, stretch: int, amounts: tuple[int, ...]) -> None:
+    # The counters of a bucket lie `slots` words apart, after its tag.
+    at = base + stretch % slots
+    tag = w[at]
+    if tag > stretch:
+        return
+    if tag < stretch:
+        w[at] = stretch
+        for amount in amounts:
+            at += slots
+            w[at] = min(amount, FULL)
+    else:
+        for amount in amounts:
+            at += slots
+            w[at] = min(w[at] + amount, FULL)
+
+
+def fold_round(
+    words: Words, profile_of: Sequence[int], columns: Columns, positions: Sequence[int], observed: Ints
+) -> None:
+    """Observes and folds the events at `positions`, of which each is another viewer's, by columns."""
+    at = np.array(positions)
+    rows = np.array(profile_of)[at]
+    time, event_class, failed, error, device, address, country, hour, volume, handling = (
+        column[at] for column in columns
+    )
+    n = len(at)
+    every = np.arange(n)
+    v = words[rows]
+    unread = (handling & READ) == 0
+    if unread.any():
+        v[unread] = np.frombuffer(_EMPTY, "<u4")
+    m5, h1, d1 = time // 300, time // 3600, time // 86400
+
+    def inside(base: int, slots: int, stretch: Ints, length: int) -> NDArray[np.bool_]:
+        age = stretch.astype(np.uint32)[:, None] - v[:, base : base + slots]
+        return age < length
+
+    def window(mask: NDArray[np.bool_], base: int, slots: int) -> Ints:
+        return (v[:, base : base + slots] * mask).sum(axis=1, dtype=np.int64)
+
+    in_hour = inside(M5_TAG, M5_SLOTS, m5, M5_SLOTS)
+    in_day = inside(H1_TAG, H1_SLOTS, h1, H1_SLOTS)
+    in_week = inside(D1_TAG, D1_SLOTS, d1, WEEK_DAYS)
+    failures = window(in_hour, M5_FAILURES, M5_SLOTS)
+    exports = window(in_day, H1_EXPORTS, H1_SLOTS)
+    head = v[:, :24].astype(np.int64)
+    total, last, first = head[:, TOTAL], head[:, LAST], head[:, FIRST]
+    seen = last > 0
+    device_words = v[:, DEVICES : DEVICES + DEVICE_SLOTS]
+    devices = np.count_nonzero(device_words, axis=1)
+    same_device = device_words == device[:, None]
+    known_device = same_device.any(axis=1)
+    since_device = v[every, DEVICE_SINCE + same_device.argmax(axis=1)].astype(np.int64)
+    new_device = (devices > 0) & ~known_device
+    country_words = v[:, COUNTRIES : COUNTRIES + COUNTRY_SLOTS]
+    countries = np.count_nonzero(country_words, axis=1)
+    known_country = (country_words == country[:, None]).any(axis=1)
+    placed = country > 0
+    sketch_today = head[:, SKETCH_DAY] == d1
+    bits = np.bitwise_count(v[:, SKETCH : SKETCH + 4]).sum(axis=1, dtype=np.int64) * sketch_today
+    hour_words = v[:, HOURS : HOURS + 8]
+    timed = hour >= 0
+    block = np.maximum(hour, 0) // 3
+    incident_words = v[:, INCIDENTS : INCIDENTS + INCIDENT_SLOTS]
+    h1_words = h1.astype(np.uint32)[:, None]
+    incidents = np.count_nonzero((h1_words - incident_words) < INCIDENT_HOURS, axis=1)
+    success = (event_class == LOGIN) & (failed == 0)
+    takeover = (success & new_device & (failures >= TAKEOVER_FAILURES)).astype(np.int64)
+    since = time - head[:, TAKEOVER_AT]
+    grave = (event_class >= EXPORT) & (event_class <= CREDENTIAL)
+    takeover[grave & (since >= 0) & (since < TAKEOVER_SECONDS)] = 2
+    exported = (event_class == EXPORT).astype(np.int64)
+    gone = np.where(seen, 0, -1)
+
+    out = np.empty((O.WIDTH, n), np.int64)
+    out[O.TOTAL] = total
+    out[O.EVENTS_1H] = window(in_hour, M5_EVENTS, M5_SLOTS)
+    out[O.EVENTS_24H] = window(in_day, H1_EVENTS, H1_SLOTS)
+    out[O.EVENTS_7D] = window(in_week, D1_EVENTS, D1_SLOTS)
+    out[O.GAP] = np.where(seen, np.maximum(time - last, 0), gone)
+    out[O.AGE] = np.where(seen, np.maximum(time - first, 0), gone)
+    out[O.BEHIND] = np.where(seen, np.maximum(last - time, 0), gone)
+    out[O.FAILURES_1H] = failures
+    out[O.ERRORS_24H] = window(in_day, H1_ERRORS, H1_SLOTS)
+    out[O.EXPORTS_24H] = exports
+    out[O.VOLUME_24H] = window(in_day, H1_VOLUME, H1_SLOTS)
+    out[O.VOLUME_ALL] = head[:, VOLUME]
+    out[O.VOLUME_EVENTS] = head[:, VOLUME_EVENTS]
+    out[O.NEW_DEVICE] = new_device
+    out[O.DEVICES] = devices
+    out[O.NEW_COUNTRY] = (countries > 0) & placed & ~known_country
+    out[O.COUNTRIES] = countries
+    out[O.ADDRESS_BITS] = bits
+    out[O.HOUR_EVENTS] = hour_words[every, block] * timed
+    out[O.HOUR_ALL] = hour_words.sum(axis=1, dtype=np.int64) * timed
+    out[O.TAKEOVER] = takeover
+    out[O.INCIDENTS] = incidents
+    out[O.DEVICE_AGE] = np.where(known_device, np.maximum(time - since_device, 0), -1)
+    observed[at] = out.T
+
+    folded = (handling & FOLD) != 0
+    if not folded.all():
+        keep = np.nonzero(folded)[0]
+        if not len(keep):
+            return
+        v, rows, head = v[keep], rows[keep], head[keep]
+        time, event_class, failed, error = time[keep], event_class[keep], failed[keep], error[keep]
+        device, address, country, hour, volume = (
+            device[keep],
+            address[keep],
+            country[keep],
+            hour[keep],
+            volume[keep],
+        )
+        handling, m5, h1, d1, block = handling[keep], m5[keep], h1[keep], d1[keep], block[keep]
+        seen, last, first, failures, exports = (
+            seen[keep],
+            last[keep],
+            first[keep],
+            failures[keep],
+            exports[keep],
+        )
+        known_device, known_country, placed = known_device[keep], known_country[keep], placed[keep]
+        sketch_today, timed, takeover, exported = (
+            sketch_today[keep],
+            timed[keep],
+            takeover[keep],
+            exported[keep],
+        )
+        every = np.arange(len(keep))
+
+    def count(base: int, slots: int, stretch: Ints, amounts: tuple[Ints | int, ...]) -> None:
+        slot = base + stretch % slots
+        tag = v[every, slot].astype(np.int64)
+        same, newer = tag == stretch, tag > stretch
+        v[every, slot] = np.where(newer, tag, stretch)
+        for number, amount in enumerate(amounts, 1):
+            old = v[every, slot + number * slots].astype(np.int64)
+            new = np.minimum(old * same + amount, FULL)
+            v[every, slot + number * slots] = np.where(newer, old, new)
+
+    moved = np.maximum(volume, 0)
+    v[:, TOTAL] = np.minimum(head[:, TOTAL] + 1, FULL)
+    v[every, CLASSES + event_class] = np.minimum(head[every, CLASSES + event_class] + 1, FULL)
+    count(M5_TAG, M5_SLOTS, m5, (1, failed))
+    count(H1_TAG, H1_SLOTS, h1, (1, error, exported, moved))
+    count(D1_TAG, D1_SLOTS, d1, (1,))
+
+    live = (handling & LATE) == 0
+    v[:, FIRST] = np.where(live & (~seen | (time < first)), time, first)
+    v[:, LAST] = np.where(live & (time > last), time, last)
+    told = live & (volume >= 0)
+    v[:, VOLUME] = np.where(told, np.minimum(head[:, VOLUME] + moved, FULL), head[:, VOLUME])
+    v[:, VOLUME_EVENTS] = np.minimum(head[:, VOLUME_EVENTS] + told, FULL)
+    v[:, TAKEOVER_AT] = np.where(live & (takeover == 1), time, head[:, TAKEOVER_AT])
+    own = live & (failed == 0)
+    arrived = np.nonzero(own & ~known_device)[0]
+    v[arrived, DEVICE_SINCE + v[arrived, DEVICE_NEXT].astype(np.int64)] = time[arrived]
+    _push(v, arrived, DEVICES, DEVICE_NEXT, DEVICE_SLOTS, device)
+    _push(v, np.nonzero(own & placed & ~known_country)[0], COUNTRIES, COUNTRY_NEXT, COUNTRY_SLOTS, country)
+    current = live & (d1 >= head[:, SKETCH_DAY])
+    fresh = np.nonzero(current & ~sketch_today)[0]
+    if len(fresh):
+        v[fresh, SKETCH_DAY] = d1[fresh]
+        v[fresh, SKETCH : SKETCH + 4] = 0
+    word = SKETCH + (address >> 5) % 4
+    v[every, word] |= (np.where(current, 1, 0) << (address & 31)).astype(np.uint32)
+    v[every, HOURS + block] += (live & timed).astype(np.uint32)
+    high = np.nonzero(live & timed & (v[every, HOURS + block] >= HOUR_LIMIT))[0]
+    if len(high):
+        v[high, HOURS : HOURS + 8] >>= 1
+    incident = (failed != 0) & (failures + 1 >= INCIDENT_FAILURES)
+    incident |= (exported != 0) & (exports + 1 >= INCIDENT_EXPORTS)
+    incident |= takeover == 2
+    found = np.nonzero(live & incident)[0]
+    if len(found):
+        known = (v[found, INCIDENTS : INCIDENTS + INCIDENT_SLOTS] == h1[found, None]).any(axis=1)
+        _push(v, found[~known], INCIDENTS, INCIDENT_NEXT, INCIDENT_SLOTS, h1)
+    words[rows] = v
+
+
+def _push(v: Words, found: NDArray[np.intp], base: int, cursor: int, slots: int, values: Ints) -> None:
+    if len(found):
+        slot = v[found, cursor].astype(np.int64)
+        v[found, base + slot] = values[found]
+        v[found, cursor] = (slot + 1) % slots

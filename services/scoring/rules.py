@@ -1,0 +1,298 @@
+"""The decision's rules as data: read from YAML, checked completely, compiled to conditions over columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import yaml
+from numpy.typing import NDArray
+
+from services.common.errors import FailedPrecondition
+from services.scoring import features
+from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
+
+VERSION = 1
+SEGMENTS = ("power", "standard", "new", "inactive", "dormant", "suspicious")
+LEARNT_LIMIT = 1.0
+"""Whatever the rules say, learning moves a threshold by no more points than this."""
+
+SIGNALS = {
+    name.removeprefix("SIGNAL_INDEX_").removesuffix("_UNSPECIFIED").lower(): number
+    for name, number in decision_pb2.SignalIndex.items()
+}
+OWN = frozenset(f.name for f in features.REGISTRY if f.source in ("profile", "event"))
+Bools = NDArray[np.bool_]
+
+
+class RulesInvalid(FailedPrecondition):
+    """Rules that must not decide; the message names the entry."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("RULES_INVALID", message)
+
+
+class Columns(NamedTuple):
+    """What conditions speak of.
+
+    Attributes:
+        features: one row an event.
+        signals: one row of 12 an event.
+        event_class: one an event.
+        place_flags: bits of usher.event.v1.PlaceFlag, one an event.
+    """
+
+    features: features.Floats
+    signals: features.Floats
+    event_class: NDArray[np.int64]
+    place_flags: NDArray[np.int64]
+
+
+class Condition(NamedTuple):
+    """One comparison. `kind`: "feature" or "signal" (value >= low and < high), "class" or "place" (any of `bits`)."""
+
+    kind: str
+    position: int
+    low: float
+    high: float
+    bits: int
+
+
+class Pattern(NamedTuple):
+    """Conditions with a reason.
+
+    Attributes:
+        own: whether it rests on the viewer's own behaviour only, without place and network.
+        values: positions of the features or signals that the reason's sentence names, as (kind, position).
+    """
+
+    reason: int
+    points: float
+    when: tuple[Condition, ...]
+    own: bool
+    values: tuple[tuple[str, int], ...]
+    at_least: int
+    actions: tuple[int, ...]
+
+
+class Patterns:
+    """Patterns whose conditions are evaluated together: a few operations a batch, however many there are."""
+
+    def __init__(self, patterns: tuple[Pattern, ...]) -> None:
+        self.patterns = patterns
+        self.points = np.array([pattern.points for pattern in patterns])
+        conditions = sorted({condition for pattern in patterns for condition in pattern.when})
+        numeric = [c for c in conditions if c.kind in ("feature", "signal")]
+        bits = {kind: [c for c in conditions if c.kind == kind] for kind in ("class", "place")}
+        self._at = np.array([c.position + (c.kind == "signal") * features.WIDTH for c in numeric], np.intp)
+        self._low = np.array([c.low for c in numeric], np.float32)
+        self._high = np.array([c.high for c in numeric], np.float32)
+        self._class_bits = np.array([c.bits for c in bits["class"]], np.int64)
+        self._place_bits = np.array([c.bits for c in bits["place"]], np.int64)
+        # Every pattern has as many conditions as the longest: the first one stands in for what is missing.
+        column = {c: number for number, c in enumerate([*numeric, *bits["class"], *bits["place"]])}
+        longest = max((len(pattern.when) for pattern in patterns), default=0)
+        self._terms = [
+            np.array([column[p.when[min(term, len(p.when) - 1)]] for p in patterns], np.intp)
+            for term in range(longest)
+        ]
+
+    def holds(self, columns: Columns) -> Bools:
+        """Which patterns hold: one row an event, one column a pattern."""
+        values = np.concatenate([columns.features, columns.signals], axis=1)[:, self._at]
+        true = np.concatenate(
+            [
+                (values >= self._low) & (values < self._high),
+                (np.left_shift(1, columns.event_class)[:, None] & self._class_bits) != 0,
+                (columns.place_flags[:, None] & self._place_bits) != 0,
+            ],
+            axis=1,
+        )
+        found = true[:, self._terms[0]]
+        for term in self._terms[1:]:
+            found &= true[:, term]
+        return found
+
+
+class Rules(NamedTuple):
+    """Everything outcomes.yaml says. Points and thresholds by Segment (position 0 unused).
+
+    `patterns` are those of behaviour (the first `behaviours`), of the network (the next `networks`), then the hard
+    rules.
+    """
+
+    cold_events: int
+    confidence_events: float
+    band_outcomes: tuple[int, ...]
+    band_times: tuple[float, ...]
+    band_plus: tuple[float, ...]
+    thresholds: NDArray[np.float64]
+    segment_points: NDArray[np.float64]
+    learnt: NDArray[np.float64]
+    membership: Mapping[str, float]
+    night: Mapping[str, float]
+    young: Mapping[str, float]
+    trusted: Mapping[str, float]
+    anomaly: Mapping[str, float]
+    patterns: Patterns
+    behaviours: int
+    networks: int
+    ring_points: float
+    at_most: NDArray[np.int64]
+    actions: Mapping[int, tuple[int, ...]]
+    address_list_seconds: int
+    reason_points: float
+    most_reasons: int
+
+
+def read_norms(content: bytes) -> dict[str, float]:
+    """The population's norms: numbers by name. Raises RulesInvalid."""
+    try:
+        read = orjson.loads(content)
+        return {str(name): float(value) for name, value in read["norms"].items()}
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError):
+        raise RulesInvalid('norms.json holds {"norms": {name: number}}') from None
+
+
+def read_rules(content: bytes, norms: Mapping[str, float]) -> Rules:
+    """Compiles outcomes.yaml. Raises RulesInvalid naming the entry that is wrong."""
+    try:
+        read = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise RulesInvalid(f"outcomes.yaml is not YAML: {error}") from None
+    if not isinstance(read, dict) or read.get("version") != VERSION:
+        raise RulesInvalid(f"outcomes.yaml is not of version {VERSION}")
+    try:
+        return _Reader(read, norms).rules()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RulesInvalid(
+            f"outcomes.yaml lacks or misspells an entry: {type(error).__name__}: {error}"
+        ) from None
+
+
+def _enum(enum: Any, prefix: str, name: str) -> int:
+    try:
+        return int(enum.Value(prefix + str(name)))
+    except ValueError:
+        raise RulesInvalid(f"{prefix}{name} is not known") from None
+
+
+def outcome(name: str) -> int:
+    """Number of an outcome's name without prefix."""
+    return _enum(decision_pb2.Outcome, "OUTCOME_", name)
+
+
+def _event_class(name: str) -> int:
+    return _enum(event_pb2.EventClass, "EVENT_CLASS_", name)
+
+
+class _Reader:
+    def __init__(self, read: dict[str, Any], norms: Mapping[str, float]) -> None:
+        self._read = read
+        self._norms = norms
+
+    def rules(self) -> Rules:
+        read = self._read
+        bands = [(outcome(b["outcome"]), float(b["times"]), float(b["plus"])) for b in read["bands"]]
+        if [b[0] for b in bands] != sorted({b[0] for b in bands}):
+            raise RulesInvalid("bands rise from band to band")
+        segments = read["segments"]
+        if set(segments) != set(SEGMENTS):
+            raise RulesInvalid(f"segments are {', '.join(SEGMENTS)}")
+        learnt = read["adjustments"]["learnt"]
+        bound = min(float(learnt["bound"]), LEARNT_LIMIT)
+        behaviour = tuple(self._pattern(p, True) for p in read["behaviour"])
+        network = tuple(self._pattern(p, True) for p in read["network"]["signals"])
+        hard = tuple(self._pattern(p, False) for p in read["rules"])
+        at_most = np.full(8, decision_pb2.OUTCOME_BLOCK, np.int64)
+        for name, limit in read["at_most"].items():
+            at_most[_event_class(name)] = outcome(limit)
+        return Rules(
+            cold_events=int(read["cold_events"]),
+            confidence_events=float(read["confidence_events"]),
+            band_outcomes=tuple(b[0] for b in bands),
+            band_times=tuple(b[1] for b in bands),
+            band_plus=tuple(b[2] for b in bands),
+            thresholds=np.array([0.0] + [float(segments[s]["threshold"]) for s in SEGMENTS]),
+            segment_points=np.array([0.0] + [float(segments[s]["points"]) for s in SEGMENTS]),
+            learnt=np.clip(np.array([0.0] + [float(learnt[s]) for s in SEGMENTS]), -bound, bound),
+            membership=self._numbers(
+                read["membership"],
+                (
+                    *("suspicious_incidents", "dormant_days", "inactive_days", "new_days", "power_days"),
+                    *("power_events_per_day", "chargebacks", "chargeback_points"),
+                ),
+            ),
+            night=self._numbers(read["adjustments"]["night"], ("points", "hour_share_below")),
+            young=self._numbers(read["adjustments"]["young"], ("points", "days")),
+            trusted=self._numbers(read["adjustments"]["trusted"], ("points", "days", "events")),
+            anomaly=self._numbers(read["anomaly"], ("starts_at", "full_at", "points")),
+            patterns=Patterns((*behaviour, *network, *hard)),
+            behaviours=len(behaviour),
+            networks=len(network),
+            ring_points=float(read["network"]["ring_points"]),
+            at_most=at_most,
+            actions={outcome(name): self._actions(kinds) for name, kinds in read["actions"].items()},
+            address_list_seconds=int(read["address_list_seconds"]),
+            reason_points=float(read["reasons"]["points"]),
+            most_reasons=int(read["reasons"]["most"]),
+        )
+
+    def _numbers(self, entry: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:
+        return {name: float(entry[name]) for name in names}
+
+    def _actions(self, names: list[str]) -> tuple[int, ...]:
+        return tuple(_enum(decision_pb2.ActionKind, "ACTION_KIND_", name) for name in names)
+
+    def _pattern(self, entry: Mapping[str, Any], pointed: bool) -> Pattern:
+        when = tuple(self._condition(c) for c in entry["when"])
+        if not when:
+            raise RulesInvalid("a pattern needs a condition")
+        own = all(
+            c.kind == "class" or (c.kind == "feature" and features.NAMES[c.position] in OWN) for c in when
+        )
+        return Pattern(
+            reason=_enum(decision_pb2.ReasonCode, "REASON_CODE_", entry["reason"]),
+            points=float(entry["points"]) if pointed else 0.0,
+            when=when,
+            own=own,
+            values=tuple(self._named(name) for name in entry.get("values", ())),
+            at_least=0 if pointed else outcome(entry["at_least"]),
+            actions=self._actions(entry.get("actions", [])),
+        )
+
+    def _named(self, name: str) -> tuple[str, int]:
+        # A name that both have is fraud's signal under the registry's range: the feature.
+        if name in features.INDEX:
+            return "feature", features.INDEX[name]
+        if name in SIGNALS:
+            return "signal", SIGNALS[name]
+        raise RulesInvalid(f"{name!r} is neither a feature nor a signal")
+
+    def _condition(self, entry: Mapping[str, Any]) -> Condition:
+        if "class" in entry:
+            return Condition(
+                "class", 0, 0.0, 0.0, sum(1 << _event_class(name) for name in set(entry["class"]))
+            )
+        if "place" in entry:
+            flags = {_enum(event_pb2.PlaceFlag, "PLACE_FLAG_", name) for name in entry["place"]}
+            return Condition("place", 0, 0.0, 0.0, sum(1 << flag for flag in flags))
+        unknown = set(entry) - {"name", "at_least", "below"}
+        if unknown or len(entry) < 2:
+            raise RulesInvalid(
+                f"a condition is name with at_least or below, class, or place, not {dict(entry)}"
+            )
+        kind, position = self._named(entry["name"])
+        low, high = self._number(entry.get("at_least", -np.inf)), self._number(entry.get("below", np.inf))
+        return Condition(kind, position, low, high, 0)
+
+    def _number(self, value: Any) -> float:
+        if isinstance(value, str):
+            name = value.removeprefix("norms.")
+            if name == value or name not in self._norms:
+                raise RulesInvalid(f"{value!r} is neither a number nor one of norms.json")
+            return self._norms[name]
+        return float(value)

@@ -1,0 +1,120 @@
+"""The compose file: its variables load, its names meet, and nothing is open that should not be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.transport import is_loopback, split_host_port
+from tests.deploy.manifests import (
+    DEPLOY,
+    MODULES,
+    SERVICES,
+    SETTINGS,
+    compose,
+    compose_processes,
+    files_named,
+)
+
+
+def loaded(name: str, folder: Path) -> Any:
+    """Settings of a process, with every file that they name made in the folder."""
+    process = compose_processes()[name]
+    env = dict(process.env)
+    for variable, value, mount in files_named(process):
+        assert mount.source.startswith("./secrets/")
+        assert not mount.writable
+        file = folder / value.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("redis://valkey:6379/0" if "redis" in value else "postgresql://usher@postgres/usher")
+        env[variable] = str(file)
+    return process.load(env)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_load(name: str, tmp_path: Path) -> None:
+    loaded(name, tmp_path)
+    assert compose_processes()[name].command == ["python", "-m", MODULES[name]]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_speak_mutual_tls(name: str, tmp_path: Path) -> None:
+    server = loaded(name, tmp_path).server
+    host, port = split_host_port(server.address)
+    assert not is_loopback(host)
+    assert server.tls is not None
+    if name == "ingest":
+        assert compose()["services"]["ingest"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    else:
+        assert "ports" not in compose()["services"][name]
+    metrics_host, metrics_port = split_host_port(server.metrics_address)
+    assert f"'{metrics_host}', {metrics_port}," in compose()["services"][name]["healthcheck"]["test"][3]
+
+
+def test_targets(tmp_path: Path) -> None:
+    ingest = loaded("ingest", tmp_path)
+    for leaf in set(SERVICES) - {"ingest"}:
+        _, port = split_host_port(loaded(leaf, tmp_path).server.address)
+        assert getattr(ingest, leaf).target == f"dns:///{leaf}:{port}"
+        assert getattr(ingest, leaf).tls is not None
+
+
+def test_the_gateway_is_on_loopback_of_the_machine(tmp_path: Path) -> None:
+    gateway = loaded("gateway", tmp_path)
+    service = compose()["services"]["gateway"]
+    assert is_loopback(gateway.host)
+    assert service["network_mode"] == "host"
+    assert "ports" not in service
+    assert "networks" not in service
+    host, port = split_host_port(gateway.ingest.target)
+    assert f"{host}:{port}:{port}" in compose()["services"]["ingest"]["ports"]
+    assert gateway.ingest.server_name == "ingest"
+    assert gateway.ingest.tls is not None
+
+
+def test_nothing_else_is_published() -> None:
+    content = compose()
+    assert content["networks"]["mesh"]["internal"] is True
+    for name, service in content["services"].items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+        assert service.get("networks", ["mesh"]) == (["mesh", "edge"] if name == "ingest" else ["mesh"])
+
+
+def test_names_meet() -> None:
+    content = compose()
+    used = {secret for service in content["services"].values() for secret in service.get("secrets", [])}
+    assert used == set(content["secrets"])
+    volumes = {
+        volume.split(":")[0]
+        for service in content["services"].values()
+        for volume in service.get("volumes", [])
+        if not volume.startswith("./")
+    }
+    assert volumes == set(content["volumes"])
+    for service in content["services"].values():
+        assert set(service.get("depends_on", {})) <= set(content["services"])
+    assert (DEPLOY / content["x-service"]["build"]["dockerfile"].removeprefix("deploy/")).is_file()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_time_to_stop(name: str, tmp_path: Path) -> None:
+    settings = loaded(name, tmp_path)
+    drain = settings if name == "gateway" else settings.server
+    needed = drain.drain_notice + drain.drain_grace + 5
+    if name == "ingest":
+        needed += 4 + settings.database.statement_timeout_s
+    if name == "alerts":
+        needed += settings.delivery.timeout_seconds
+    service = compose()["services"][name]
+    assert int(service["stop_grace_period"].removesuffix("s")) >= needed
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+
+
+def test_the_stores_are_what_the_code_asks_for() -> None:
+    command = compose()["services"]["valkey"]["command"]
+    assert command[command.index("--appendonly") + 1] == "yes"
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"

@@ -1,0 +1,67 @@
+"""Ingest looks addresses up once and tells every service that it asks: with what is folded or restored later, too."""
+
+from __future__ import annotations
+
+from services.common.places import SHIPPED
+from tests.fakes import FakeMesh, event, running_ingest
+from usher.event.v1 import event_pb2
+
+# In the shipped data: Frankfurt, a Tor exit in the Netherlands; 203.0.113.0/24 is for documentation (RFC 5737).
+HOME, TOR_EXIT, NOWHERE = "92.230.10.20", "2.56.10.36", "203.0.113.10"
+DE, NL = 0x4445, 0x4E4C
+TOR, SPECIAL = 1 << event_pb2.PLACE_FLAG_TOR, 1 << event_pb2.PLACE_FLAG_SPECIAL
+
+
+async def test_every_service_gets_the_same_columns(mesh: FakeMesh, sqlite_url: str) -> None:
+    async with running_ingest(sqlite_url, mesh, places_dir=SHIPPED) as front:
+        results = await front.decide(
+            [
+                event("e1", "u1", ip_address=HOME),
+                event("e2", "u2", ip_address=TOR_EXIT),
+                event("e3", "u3", ip_address=NOWHERE),
+            ]
+        )
+    [asked] = mesh.compliance.requests
+    [assessed] = mesh.fraud.requests
+    [decided] = mesh.scoring.requests
+    assert asked.places == assessed.places == decided.places
+    places = decided.places
+    assert list(places.country) == [DE, NL, 0]
+    assert list(places.flags) == [0, TOR, SPECIAL]
+    assert [accuracy > 0 for accuracy in places.accuracy_km] == [True, False, False]
+    # Frankfurt am Main lies at 50.11 N, 8.68 E.
+    assert abs(places.latitude_e4[0] - 501_100) < 1_000
+    assert abs(places.longitude_e4[0] - 86_800) < 1_000
+    assert {len(column) for _, column in places.ListFields()} == {3}
+    assert {result.decision.place_data for result in results} == {results[0].decision.place_data}
+    assert results[0].decision.place_data.startswith("pd_")
+
+
+async def test_the_inbox_looks_addresses_up_as_well(mesh: FakeMesh, sqlite_url: str) -> None:
+    async with running_ingest(sqlite_url, mesh, places_dir=SHIPPED) as front:
+        await front.submit([event("e1", "u1", ip_address=HOME)])
+        [result] = await front.decide([event("e1", "u1", ip_address=HOME)])
+        assert result.event_id == "e1"
+    assert list(mesh.scoring.requests[-1].places.country) == [DE]
+
+
+async def test_what_is_folded_later_has_its_places(mesh: FakeMesh, sqlite_url: str) -> None:
+    async with running_ingest(sqlite_url, mesh, places_dir=SHIPPED, breaker_seconds=0.01) as front:
+        mesh.scoring.away()
+        await front.decide([event("e1", "u1", ip_address=HOME)])
+        mesh.scoring.back()
+        await front.decide([event("e2", "u1", ip_address=TOR_EXIT)])
+    fold_only = 1 << event_pb2.ITEM_FLAG_FOLD_ONLY
+    folding = [request for request in mesh.scoring.requests if list(request.item_flags) == [fold_only]]
+    assert [list(request.places.country) for request in folding] == [[DE]]
+    assert list(mesh.scoring.requests[-1].places.country) == [NL]
+
+
+async def test_what_fraud_is_given_back_has_its_places(mesh: FakeMesh, sqlite_url: str) -> None:
+    async with running_ingest(sqlite_url, mesh, places_dir=SHIPPED) as front:
+        await front.decide([event("e1", "u1", ip_address=HOME)])
+        mesh.fraud.lose()
+        await front.decide([event("e2", "u1", ip_address=TOR_EXIT)])
+    given = [request for request in mesh.fraud.restores if request.events]
+    assert [list(request.places.country) for request in given] == [[DE]]
+    assert [list(request.places.flags) for request in given] == [[0]]

@@ -1,0 +1,143 @@
+"""The shipped packs load and keep their promises; a wrong pack is refused with every problem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import services.compliance
+from services.compliance.packs import ALWAYS, PackError, load_pack, load_packs
+from tests.unit.compliance.cases import CASES_FILE
+
+FOLDER = Path(services.compliance.__file__).parent / "packs"
+DOCUMENTS = {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*.yaml"))}
+
+MINIMAL = """
+id: XX_LAW
+short_name: Law
+name: A law
+version: "1"
+jurisdictions: [XK]
+scope: {article: s.1, by: [residence]}
+rules:
+  - id: a_rule
+    article: s.2
+    reason: PURPOSE_LIMITATION
+    summary: Says something.
+    condition: purpose == "ads"
+    severity: 3
+    remedy: stop_processing
+    affects: purposes
+    verification: verified
+"""
+
+
+def test_shipped_packs() -> None:
+    packs = load_packs(DOCUMENTS)
+
+    assert [pack.id for pack in packs] == [
+        "BR_LGPD", "CN_PIPL", "EU_EPRIVACY", "EU_GDPR", "TH_PDPA", "US_CA_CCPA", "US_COPPA", "US_VPPA",
+    ]  # fmt: skip
+    reasons = set(yaml.safe_load(CASES_FILE.read_text())["meta"]["reason_codes"])
+    for pack in packs:
+        assert {rule.reason for rule in pack.rules} <= reasons
+        for rule in pack.rules:
+            # None of these laws forbids the act of watching itself; nobody has reviewed a rule yet.
+            assert not rule.forbids_act
+            assert rule.reviewed_by == ""
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+def test_a_verified_rule_names_its_source(name: str) -> None:
+    for rule in yaml.safe_load(DOCUMENTS[name])["rules"]:
+        assert ("source" in rule) == (rule["verification"] == "verified"), rule["id"]
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+def test_a_shipped_pack_carries_its_facts(name: str) -> None:
+    facts = yaml.safe_load(DOCUMENTS[name])["facts"]
+
+    assert {"deadlines", "fines", "rights", "consent_model", "regulator"} <= facts.keys()
+
+
+def test_minimal_pack() -> None:
+    pack = load_pack(MINIMAL.encode())
+
+    assert pack.rules[0].id == "XX_LAW.a_rule"
+    assert (pack.since, pack.until, pack.instants) == (0, ALWAYS, ())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("id: XX_LAW", "id: law", "does not match"),
+        ('version: "1"', "version: 1", "version is a text"),
+        ("[XK]", "[]", "jurisdictions is a list"),
+        ("[XK]", "[NO]", None),
+        ("[XK]", "[Kosovo]", "holds 'Kosovo'"),
+        ("by: [residence]", "by: [birth]", "holds 'birth'"),
+        ("severity: 3", "severity: 6", "severity is a whole number from 1 to 5"),
+        ("severity: 3", "severity: true", "severity is a whole number"),
+        ("severity: 3", "severitty: 3", "did you mean severity?"),
+        ("affects: purposes", "affects: everything", "affects is one of"),
+        ("verification: verified", "verification: certain", "verification is one of"),
+        ("remedy: stop_processing", "remedy: Stop!", "does not match"),
+        ('purpose == "ads"', 'purpos == "ads"', "did you mean purpose?"),
+        ('condition: purpose == "ads"', "requires: [purpose]", None),
+        ('condition: purpose == "ads"', "requires: [purposes]", "did you mean purpose?"),
+        ('condition: purpose == "ads"', "article2: x", "has either a condition or facts"),
+        ("severity: 3", "forbids_act: true\n    severity: 3", "forbids the act, so it affects the act"),
+        ("severity: 3", "severity: 3\n    severity: 3", "written twice"),
+        ("severity: 3", "severity: 3\n    effective_from: 2026-13-01", "is not a date"),
+        ("severity: 3", "severity: 3\n    effective_from: 2026-02-01", None),
+        (
+            "severity: 3",
+            "severity: 3\n    effective_from: 2026-02-01\n    effective_to: 2026-02-01",
+            "never in force",
+        ),
+        ("severity: 3", "severity: 3\n    clock: {start: purpose, number: 1, unit: hours}", "and not a time"),
+        (
+            "severity: 3",
+            "severity: 3\n    clock: {start: breach.aware_time, number: 0, unit: hours}",
+            "from 1 to",
+        ),
+        (
+            "severity: 3",
+            "severity: 3\n    clock: {start: breach.aware_time, number: 1, unit: years}",
+            "one of hours",
+        ),
+        ("rules:", "lookups: {age: {by: [residence], default: x, values: {}}}\nrules:", "whole number"),
+        ("rules:", "lists: {ADS: [a, 1]}\nrules:", "is a list of texts or of whole numbers"),
+        ("id: XX_LAW", "id: !!python/object/apply:os.system [ls]", "not YAML"),
+        ("id: XX_LAW", "- id", "not YAML"),
+    ],
+)
+def test_problems(old: str, new: str, problem: str | None) -> None:
+    assert old in MINIMAL
+    document = MINIMAL.replace(old, new, 1).encode()
+    if problem is None:
+        load_pack(document)
+        return
+    with pytest.raises(PackError) as caught:
+        load_pack(document)
+
+    assert any(problem in item for item in caught.value.problems), caught.value.problems
+
+
+def test_every_problem_of_every_pack_is_told_at_once() -> None:
+    wrong = (
+        MINIMAL.replace("severity: 3", "severity: 9").replace("affects: purposes", "affects: none").encode()
+    )
+    with pytest.raises(PackError) as caught:
+        load_packs({"XX_LAW": wrong, "YY_LAW": MINIMAL.encode()})
+
+    assert len(caught.value.problems) == 3
+    assert "a pack is named by its id" in caught.value.problems[-1]
+
+
+def test_a_document_that_is_no_mapping() -> None:
+    for document in (b"", b"[]", b"just text", b"{1: 2}"):
+        with pytest.raises(PackError):
+            load_pack(document)

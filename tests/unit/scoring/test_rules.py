@@ -1,0 +1,68 @@
+"""Rules that must not decide are refused, naming the entry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.scoring import features
+from services.scoring.rules import Columns, RulesInvalid, read_norms, read_rules
+from tests.unit.scoring.builders import DEFAULTS, NORMS, default_rules
+from usher.event.v1 import event_pb2
+
+SHIPPED = (DEFAULTS / "outcomes.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("version: 1", "version: 2", "version 1"),
+        ("outcome: REVIEW, times: 1.0", "outcome: MAYBE, times: 1.0", "OUTCOME_MAYBE"),
+        ("cold_events: 10", "cold_event: 10", "cold_events"),
+        ("name: failures_1h, at_least: 5}]}", "name: failure_1h, at_least: 5}]}", "failure_1h"),
+        ("norms.events_1h", "norms.events_2h", "events_2h"),
+        ("place: [TOR]", "place: [TORR]", "PLACE_FLAG_TORR"),
+        ("reason: DATA_VOLUME", "reason: DATA", "REASON_CODE_DATA"),
+        ("{name: volume_ratio, at_least: 20}", "{name: volume_ratio, over: 20}", "volume_ratio"),
+        ("  dormant: {threshold", "  sleeping: {threshold", "segments"),
+        ("bands:", "bands: [", "not YAML"),
+    ],
+)
+def test_wrong_rules_are_refused_by_name(old: str, new: str, says: str) -> None:
+    assert old in SHIPPED
+    with pytest.raises(RulesInvalid, match=says):
+        read_rules(SHIPPED.replace(old, new).encode(), NORMS)
+
+
+def test_norms_are_numbers_by_name() -> None:
+    assert read_norms(b'{"norms": {"a": 1}}') == {"a": 1.0}
+    for wrong in (b"", b"[]", b'{"norms": {"a": "x"}}', b'{"norms": 3}'):
+        with pytest.raises(RulesInvalid):
+            read_norms(wrong)
+
+
+def test_learning_stays_within_its_bound() -> None:
+    learnt = SHIPPED.replace("learnt: {bound: 0.5, power: 0.0", "learnt: {bound: 0.5, power: -3.0")
+    assert read_rules(learnt.encode(), NORMS).learnt[1] == -0.5
+
+
+def test_patterns_hold_where_all_their_conditions_do() -> None:
+    patterns = default_rules().patterns
+    number = next(
+        i for i, p in enumerate(patterns.patterns) if p.at_least == 4
+    )  # export over Tor, many before
+    rows = np.zeros((4, features.WIDTH), np.float32)
+    rows[:, features.INDEX["exports_24h"]] = [20, 19.5, 20, 20]
+    columns = Columns(
+        features=rows,
+        signals=np.zeros((4, 12), np.float32),
+        event_class=np.array([4, 4, 1, 4]),
+        place_flags=np.array([1 << event_pb2.PLACE_FLAG_TOR] * 3 + [1 << event_pb2.PLACE_FLAG_VPN]),
+    )
+    assert patterns.holds(columns)[:, number].tolist() == [True, False, False, False]
+
+
+def test_consent_and_residence_appear_in_no_rule() -> None:
+    legal = {features.INDEX[name] for name in ("consent_lacking", "facts_missing", "minor")}
+    for pattern in default_rules().patterns.patterns:
+        assert not {c.position for c in pattern.when if c.kind == "feature"} & legal
