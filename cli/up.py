@@ -31,7 +31,7 @@ HOST = "127.0.0.1"
 DEV_TENANT = "dev"
 LEAVES = ("compliance", "scoring", "fraud", "alerts")
 """Services that need no other."""
-WITH_DATABASE = ("ingest", "fraud", "alerts")
+WITH_DATABASE = ("ingest", "compliance", "fraud", "alerts")
 """Services that keep rows."""
 
 WITH_POLICY = ("compliance", "scoring", "fraud", "ingest")

@@ -167,7 +167,7 @@ class Mesh:
                 own.setdefault(f"{prefix}SERVER_DRAIN_NOTICE", "0.1")
                 if name in ("compliance", "scoring", "fraud", "ingest"):
                     own[f"{prefix}POLICY_DIR"] = str(self.policy)
-                if name in ("ingest", "fraud", "alerts"):
+                if name in ("ingest", "compliance", "fraud", "alerts"):
                     own[f"{prefix}DATABASE_URL"] = database_url or f"sqlite:///{folder / name}.db"
                 if name == "fraud":
                     if redis_url is None:

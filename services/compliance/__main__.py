@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from services.common.config import load
+from services.common.db import open_database
+from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
 from services.common.server import Service, run, serve
 from services.common.telemetry import start_telemetry
@@ -15,18 +19,18 @@ async def main() -> None:
     """Serves until told to stop."""
     settings = load(ComplianceSettings, prefix="USHER_COMPLIANCE_")
     telemetry = start_telemetry("compliance", settings.telemetry)
-    engines = Engines(PolicySetCache(settings.policy_dir), settings.cached_signatures)
-    servicer = ComplianceServicer(engines, telemetry.registry)
-    service = Service(
-        compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
-        servicer,
-        "usher.compliance.v1.ComplianceService",
-    )
-    await serve(settings.server, [service], healthy=always_healthy, telemetry=telemetry)
-
-
-async def always_healthy() -> None:
-    """Compliance depends on nothing: a policy set that it lacks is the caller's error, told by name."""
+    async with open_database(
+        settings.database, schema="compliance", application="usher-compliance"
+    ) as database:
+        await asyncio.to_thread(migrate, database, "compliance")
+        engines = Engines(PolicySetCache(settings.policy_dir), settings.cached_signatures)
+        servicer = ComplianceServicer(engines, telemetry.registry)
+        service = Service(
+            compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
+            servicer,
+            "usher.compliance.v1.ComplianceService",
+        )
+        await serve(settings.server, [service], healthy=database.ping, telemetry=telemetry)
 
 
 if __name__ == "__main__":

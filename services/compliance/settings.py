@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.common.db import DatabaseSettings
 from services.common.server import ServerSettings
 from services.common.telemetry import TelemetrySettings
 
@@ -14,6 +15,7 @@ class ComplianceSettings:
     """Everything that `python -m services.compliance` reads."""
 
     server: ServerSettings
+    database: DatabaseSettings
     policy_dir: Path
     """Store of policy sets."""
     cached_signatures: int = 20_000

@@ -341,7 +341,7 @@ def test_network_policies_are_the_table_of_callers(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_stores_are_open_to_their_owners_alone(overlay: str) -> None:
-    owners = {5432: {"alerts", "fraud", "ingest"}, 6379: {"fraud"}}
+    owners = {5432: {"alerts", "compliance", "fraud", "ingest"}, 6379: {"fraud"}}
     found: dict[int, set[str]] = {port: set() for port in owners}
     for policy in of_kind(overlay, "NetworkPolicy").values():
         for rule in policy["spec"].get("egress", []):

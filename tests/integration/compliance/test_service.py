@@ -248,6 +248,7 @@ async def test_the_process_serves_and_drains(short_tmp_path: Path) -> None:
     policy_set = write_packs(short_tmp_path / "policies")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("USHER_")} | {
         "USHER_COMPLIANCE_SERVER_ADDRESS": f"unix:{short_tmp_path}/c.sock",
+        "USHER_COMPLIANCE_DATABASE_URL": f"sqlite:///{short_tmp_path}/c.db",
         "USHER_COMPLIANCE_POLICY_DIR": str(short_tmp_path / "policies"),
         "USHER_COMPLIANCE_SERVER_DRAIN_NOTICE": "0",
     }
