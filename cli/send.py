@@ -40,13 +40,14 @@ from services.common.errors import (
     from_rpc_error,
 )
 from services.common.event_json import parse_event
-from services.common.render import decision_to_json, outcome_name
+from services.common.render import decision_to_json, outcome_name, reason_name
 from services.common.transport import MAX_MESSAGE_BYTES
 from usher.event.v1 import event_pb2
 from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
 MAX_BATCH_EVENTS = 256
 # The rest of the message's limit is room for framing and for what a proxy may add.
@@ -55,6 +56,8 @@ CALLS_IN_FLIGHT = 4
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line is refused unread: an event takes at most 65,536 bytes."""
 
+_SUMMARY_ROWS = 12
+"""Rows of the closing table for each outcome."""
 _READ_BYTES = 256 * 1024
 # A window wider than the calls keeps them busy while the oldest answer is slow.
 _WINDOW = 2 * CALLS_IN_FLIGHT
@@ -496,7 +499,7 @@ class Report:
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._statuses: Counter[str] = Counter()
-        self._outcomes: Counter[str] = Counter()
+        self._decisions: Counter[tuple[int, str, str]] = Counter()
         self._reasons: Counter[tuple[str, str]] = Counter()
         self.blank = 0
 
@@ -510,7 +513,10 @@ class Report:
         for answer in answers:
             self._statuses[answer.status] += 1
             if answer.result is not None and answer.result.HasField("decision"):
-                self._outcomes[outcome_name(answer.result.decision.outcome)] += 1
+                decision = answer.result.decision
+                # Reasons stand strongest first.
+                first = reason_name(decision.reasons[0].code) if decision.reasons else ""
+                self._decisions[decision.outcome, decision.country, first] += 1
             if answer.status in _BAD:
                 self._reasons[answer.status, answer.reason] += 1
         if self._as_json:
@@ -547,13 +553,35 @@ class Report:
         table.add_row(
             "lines", f"{total + self.blank:,}", f"{seconds:.1f} s, {total / max(seconds, 1e-9):,.0f}/s"
         )
-        for outcome, count in sorted(self._outcomes.items()):
-            table.add_row(outcome, f"{count:,}", "of the decisions")
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
         try:
-            Console(stderr=True, soft_wrap=True, highlight=False).print(table)
+            console.print(table)
+            if self._decisions:
+                console.print(self._summary())
         except OSError:
             # stderr is closed: the exit status still tells.
             return
+
+    def _summary(self) -> Table:
+        """Decisions by outcome, country of the address and first reason; rare rows are put together."""
+        from rich.table import Table
+
+        summary = Table(box=None, pad_edge=False, header_style="")
+        for name in ("outcome", "country", "first reason"):
+            summary.add_column(name)
+        summary.add_column("decisions", justify="right")
+        of_outcome: Counter[int] = Counter()
+        for (outcome, _, _), count in self._decisions.items():
+            of_outcome[outcome] += count
+        for outcome in sorted(of_outcome, reverse=True):
+            summary.add_row(outcome_name(outcome), "", "", f"{of_outcome[outcome]:,}")
+            rows = Counter({key: n for key, n in self._decisions.items() if key[0] == outcome}).most_common()
+            for (_, country, reason), count in rows[:_SUMMARY_ROWS]:
+                summary.add_row("", country or "unknown", reason or "none", f"{count:,}")
+            rest = sum(count for _, count in rows[_SUMMARY_ROWS:])
+            if rest:
+                summary.add_row("", f"{len(rows) - _SUMMARY_ROWS:,} more", "", f"{rest:,}")
+        return summary
 
 
 def to_json(line: Line, answer: Answer) -> dict[str, Any]:

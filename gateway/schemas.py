@@ -193,6 +193,9 @@ DECISION: Schema = _object(
         "folded": _TRUTH,
         "sighted": _TRUTH,
         "policy_set": _TEXT,
+        "place": _object(
+            {"country": _or_null(_TEXT), "asn": _or_null(_WHOLE), "flags": _list(_TEXT)},
+        ),
         "place_data": _TEXT,
         "tenant": _TEXT,
         "position": _WHOLE,

@@ -41,6 +41,9 @@ _STAGES: Final = {
     for number, name in _names(decision_pb2.StageIndex, "STAGE_INDEX_", lower=True).items()
 }
 _EVENT_CLASSES: Final = _names(event_pb2.EventClass, "EVENT_CLASS_", lower=True)
+_PLACE_FLAGS: Final = {
+    number: name for number, name in _names(event_pb2.PlaceFlag, "PLACE_FLAG_", lower=True).items() if number
+}
 _ITEM_FLAGS: Final = {
     number: name for number, name in _names(event_pb2.ItemFlag, "ITEM_FLAG_", lower=True).items() if number
 }
@@ -102,6 +105,11 @@ _BEHAVIOUR: Final = range(decision_pb2.REASON_CODE_ANOMALY, decision_pb2.REASON_
 def outcome_name(outcome: int) -> str:
     """Returns "ALLOW", "ALLOW_WITH_CAUTION", "REVIEW" or "BLOCK"; an outcome of a newer version is REVIEW."""
     return _OUTCOMES.get(outcome, "REVIEW")
+
+
+def reason_name(code: int) -> str:
+    """Returns a reason's name ("TOR_EXIT"); the number of one of a newer version."""
+    return _code(code)
 
 
 def short_name(regulation: str) -> str:
@@ -177,6 +185,11 @@ def decision_to_json(decision: decision_pb2.Decision, event: event_pb2.Event | N
         "folded": decision.folded,
         "sighted": decision.sighted,
         "policy_set": decision.policy_set,
+        "place": {
+            "country": decision.country or None,
+            "asn": decision.asn or None,
+            "flags": [name for bit, name in _PLACE_FLAGS.items() if decision.place_flags >> bit & 1],
+        },
         "place_data": decision.place_data,
         "tenant": decision.tenant,
         "position": decision.position,

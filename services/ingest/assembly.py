@@ -16,6 +16,7 @@ from services.ingest.messages import alert_of
 from services.ingest.records import Commit, Decided, Profile, ProfileChange
 from usher.alerts.v1 import alerts_pb2
 from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
 
 COMPLIANCE = decision_pb2.SERVICE_COMPLIANCE
 SCORING = decision_pb2.SERVICE_SCORING
@@ -39,6 +40,8 @@ class Answers:
     policy_set: str
     place_data: str
     """Version of the data that told where the events were."""
+    places: event_pb2.Places
+    """Where they were."""
     modes: Sequence[int]
     """By class of events."""
     flags: Sequence[int]
@@ -84,6 +87,8 @@ def assemble(answers: Answers) -> tuple[Commit, int]:
     sighted = assessments is not None
     verdicts = [wire.length_delimited(wire.VERDICT, verdict) for verdict in answers.verdicts]
     shared = _Shared(answers, missing)
+    places = answers.places
+    where = list(zip(places.country, places.flags, places.asn, strict=True))
     for index, item in enumerate(answers.items):
         flag = answers.flags[index]
         user = item.user_key
@@ -116,6 +121,7 @@ def assemble(answers: Answers) -> tuple[Commit, int]:
                 user_id,
                 shared.of_call(item),
                 shared.of_kind(flag, item.event_class, folds),
+                shared.of_place(where[index]),
             )
         )
         decided.append(
@@ -159,6 +165,7 @@ class _Shared:
         self._spent = sum(self._stages)
         self._calls: dict[tuple[float, TraceContext | None], bytes] = {}
         self._kinds: dict[tuple[int, int, bool], bytes] = {}
+        self._places: dict[tuple[int, int, int], bytes] = {}
 
     def of_call(self, item: Item) -> bytes:
         """Tenant, policy set, timings and trace: equal for the events of one call."""
@@ -185,6 +192,19 @@ class _Shared:
             if event_class:
                 found += wire.EVENT_CLASS + wire.varint(event_class)
             self._kinds[key] = found
+        return found
+
+    def of_place(self, place: tuple[int, int, int]) -> bytes:
+        """Country, flags and network of an address."""
+        found = self._places.get(place)
+        if found is None:
+            country, flags, asn = place
+            found = wire.length_delimited(wire.COUNTRY, country.to_bytes(2, "big")) if country else b""
+            if flags:
+                found += wire.PLACE_FLAGS + wire.varint(flags)
+            if asn:
+                found += wire.ASN + wire.varint(asn)
+            self._places[place] = found
         return found
 
 

@@ -550,6 +550,7 @@ class Pipeline:
             items=items,
             policy_set=policy_set,
             place_data=self._places.version,
+            places=places,
             modes=modes,
             flags=flags,
             verdicts=verdict_bytes,

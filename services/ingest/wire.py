@@ -58,6 +58,9 @@ TRACE_ID = _tag(_D, "trace_id", _LENGTH)
 ITEM_FLAGS = _tag(_D, "item_flags", _VARINT)
 EVENT_CLASS = _tag(_D, "event_class", _VARINT)
 PLACE_DATA = _tag(_D, "place_data", _LENGTH)
+COUNTRY = _tag(_D, "country", _LENGTH)
+PLACE_FLAGS = _tag(_D, "place_flags", _VARINT)
+ASN = _tag(_D, "asn", _VARINT)
 
 
 def packed(tag: bytes, values: list[int] | tuple[int, ...]) -> bytes:

@@ -159,9 +159,11 @@ class FakeIngest(ingest_pb2_grpc.IngestServiceServicer):
             ingest_pb2.EVENT_STATUS_DUPLICATE,
         ):
             result.decision.event_id = event.event_id
-            result.decision.outcome = (
-                decision_pb2.OUTCOME_BLOCK if "block" in event.event_id else decision_pb2.OUTCOME_ALLOW
-            )
+            result.decision.outcome = decision_pb2.OUTCOME_ALLOW
+            if "block" in event.event_id:
+                result.decision.outcome = decision_pb2.OUTCOME_BLOCK
+                result.decision.country = "NL"
+                result.decision.reasons.add(code=decision_pb2.REASON_CODE_TOR_EXIT)
         return result
 
 
@@ -179,7 +181,18 @@ class Ran(NamedTuple):
     def account(self) -> dict[str, int]:
         """The rows of the table on stderr whose second word is a number."""
         rows = (line.split() for line in self.stderr.splitlines())
-        return {row[0]: int(row[1].replace(",", "")) for row in rows if len(row) > 1 and row[1][0].isdigit()}
+        return {
+            row[0]: int(row[1].replace(",", ""))
+            for row in rows
+            if len(row) > 1 and row[1][0].isdigit() and row[0].islower()
+        }
+
+    @property
+    def summary(self) -> list[list[str]]:
+        """The rows of the table of decisions on stderr, without its head."""
+        lines = self.stderr.splitlines()
+        heads = [number for number, line in enumerate(lines) if line.split()[:1] == ["outcome"]]
+        return [line.split() for line in lines[heads[0] + 1 :]] if heads else []
 
 
 async def start(*arguments: str) -> asyncio.subprocess.Process:

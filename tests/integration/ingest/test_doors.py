@@ -168,6 +168,8 @@ async def test_a_submitted_event_may_be_decided_at_the_other_door(mesh: FakeMesh
         [accepted] = await front.submit([one])
         with pytest.raises(NotFound) as pending:
             await front.ingest.GetDecision(ingest_pb2.GetDecisionRequest(tenant=TENANT, event_id="e1"))
+        # Taken up out of the inbox: else the other door might decide it first, and rightly so.
+        await until(lambda: bool(mesh.compliance.requests))
         waiting = asyncio.create_task(front.decide([one]))
         await asyncio.sleep(0.1)
         mesh.scoring.gate.set()

@@ -35,6 +35,9 @@ async def test_every_service_gets_the_same_columns(mesh: FakeMesh, sqlite_url: s
     assert {len(column) for _, column in places.ListFields()} == {3}
     assert {result.decision.place_data for result in results} == {results[0].decision.place_data}
     assert results[0].decision.place_data.startswith("pd_")
+    told = [(result.decision.country, result.decision.place_flags) for result in results]
+    assert told == [("DE", 0), ("NL", TOR), ("", SPECIAL)]
+    assert [result.decision.asn for result in results] == list(places.asn)
 
 
 async def test_the_inbox_looks_addresses_up_as_well(mesh: FakeMesh, sqlite_url: str) -> None:

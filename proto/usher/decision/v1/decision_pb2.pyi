@@ -289,7 +289,7 @@ SIGNAL_INDEX_RING_SCORE: SignalIndex
 SIGNAL_INDEX_TRAVEL_KMH: SignalIndex
 
 class Decision(_message.Message):
-    __slots__ = ("outcome", "would_be", "mode", "risk_score", "risk_level", "segment", "reasons", "actions", "numbers", "counterfactual", "verdict", "assessment", "event_id", "tenant", "user_id", "decided_time", "policy_set", "position", "degraded", "folded", "sighted", "stage_us", "trace_id", "item_flags", "event_class", "place_data")
+    __slots__ = ("outcome", "would_be", "mode", "risk_score", "risk_level", "segment", "reasons", "actions", "numbers", "counterfactual", "verdict", "assessment", "event_id", "tenant", "user_id", "decided_time", "policy_set", "position", "degraded", "folded", "sighted", "stage_us", "trace_id", "item_flags", "event_class", "place_data", "country", "place_flags", "asn")
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WOULD_BE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -316,6 +316,9 @@ class Decision(_message.Message):
     ITEM_FLAGS_FIELD_NUMBER: _ClassVar[int]
     EVENT_CLASS_FIELD_NUMBER: _ClassVar[int]
     PLACE_DATA_FIELD_NUMBER: _ClassVar[int]
+    COUNTRY_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    ASN_FIELD_NUMBER: _ClassVar[int]
     outcome: Outcome
     would_be: Outcome
     mode: Mode
@@ -342,7 +345,10 @@ class Decision(_message.Message):
     item_flags: int
     event_class: int
     place_data: str
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., would_be: _Optional[_Union[Outcome, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., risk_score: _Optional[float] = ..., risk_level: _Optional[_Union[RiskLevel, str]] = ..., segment: _Optional[_Union[Segment, str]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., numbers: _Optional[_Iterable[float]] = ..., counterfactual: _Optional[_Iterable[_Union[ReasonCode, str]]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., event_id: _Optional[str] = ..., tenant: _Optional[str] = ..., user_id: _Optional[str] = ..., decided_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_set: _Optional[str] = ..., position: _Optional[int] = ..., degraded: _Optional[_Iterable[_Union[Service, str]]] = ..., folded: _Optional[bool] = ..., sighted: _Optional[bool] = ..., stage_us: _Optional[_Iterable[int]] = ..., trace_id: _Optional[bytes] = ..., item_flags: _Optional[int] = ..., event_class: _Optional[int] = ..., place_data: _Optional[str] = ...) -> None: ...
+    country: str
+    place_flags: int
+    asn: int
+    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., would_be: _Optional[_Union[Outcome, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., risk_score: _Optional[float] = ..., risk_level: _Optional[_Union[RiskLevel, str]] = ..., segment: _Optional[_Union[Segment, str]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., numbers: _Optional[_Iterable[float]] = ..., counterfactual: _Optional[_Iterable[_Union[ReasonCode, str]]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., event_id: _Optional[str] = ..., tenant: _Optional[str] = ..., user_id: _Optional[str] = ..., decided_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_set: _Optional[str] = ..., position: _Optional[int] = ..., degraded: _Optional[_Iterable[_Union[Service, str]]] = ..., folded: _Optional[bool] = ..., sighted: _Optional[bool] = ..., stage_us: _Optional[_Iterable[int]] = ..., trace_id: _Optional[bytes] = ..., item_flags: _Optional[int] = ..., event_class: _Optional[int] = ..., place_data: _Optional[str] = ..., country: _Optional[str] = ..., place_flags: _Optional[int] = ..., asn: _Optional[int] = ...) -> None: ...
 
 class Reason(_message.Message):
     __slots__ = ("code", "values", "words", "points")
