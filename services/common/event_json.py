@@ -315,6 +315,8 @@ _CONSENT = _fields(
     ("tcf_string", _text(8_192)),
     ("gpp_string", _text(8_192)),
     ("us_privacy_string", _code),
+    ("explicit", _truth),
+    ("registered_time", _time, "registered_at"),
 )
 _SIGNALS = _fields(("gpc", _truth), ("gpp_sids", _counts(_UINT32_MAX, 64)))
 _THIRD_PARTY = _fields(
@@ -323,6 +325,10 @@ _THIRD_PARTY = _fields(
     ("recipient_type", _code),
     ("is_sale_or_share", _truth),
     ("entrustment", _truth),
+    ("ordinary_course", _truth),
+    ("linked_to_person", _truth),
+    ("integral_to_service", _truth),
+    ("processor_contract", _truth),
 )
 _TRANSFER = _fields(
     ("cross_border", _truth),
@@ -332,6 +338,13 @@ _TRANSFER = _fields(
     ("recipient_dpf_certified", _truth),
     ("recipient_role", _code),
     ("separate_consent", _truth),
+    ("standard_contract_signed_time", _time, "standard_contract_signed_at"),
+    ("standard_contract_notified_time", _time, "standard_contract_notified_at"),
+    ("information_given", _truth),
+    ("repetitive", _truth),
+    ("prior_authorisation", _truth),
+    ("written_agreement", _truth),
+    ("reasonable_steps_taken", _truth),
 )
 _RIGHTS_REQUEST = _fields(
     ("type", _code),
@@ -340,6 +353,9 @@ _RIGHTS_REQUEST = _fields(
     ("extension_notified_time", _time, "extension_notified_at"),
     ("format", _code),
     ("identity_verified", _truth),
+    ("acknowledged_time", _time, "acknowledged_at"),
+    ("response_date_given_time", _time, "response_date_given_at"),
+    ("identity_verified_time", _time, "identity_verified_at"),
 )
 _BREACH = _fields(
     ("affected", _count(_UINT64_MAX)),
@@ -347,6 +363,16 @@ _BREACH = _fields(
     ("regulator_notified_time", _time, "regulator_notified_at"),
     ("risk", _code),
     ("reasons_for_delay_given", _truth),
+    ("subjects_notified_time", _time, "subjects_notified_at"),
+    ("assessed_time", _time, "assessed_at"),
+    ("suspected_time", _time, "suspected_at"),
+    ("encrypted", _truth),
+    ("major_incident", _truth),
+    ("small_agent", _truth),
+    ("unlawful_purpose", _truth),
+    ("sensitive_data", _truth),
+    ("final_report_time", _time, "final_report_at"),
+    ("supplement_time", _time, "supplement_at"),
 )
 _RETENTION = _fields(
     ("days_since_no_longer_necessary", _count(_UINT32_MAX)),
@@ -390,6 +416,14 @@ _PRIVACY = _fields(
     ("storage_country", _place),
     ("user_objected", _truth),
     ("uses_profiling", _truth),
+    ("data_origin", _code),
+    ("honours_opt_out_signals", _truth),
+    ("most_protective_defaults", _truth),
+    ("best_interest_assessed", _truth),
+    ("bulk_export", _truth),
+    ("data_minimised", _truth),
+    ("existing_customer", _truth),
+    ("annual_outbound_sensitive_individuals", _count(_UINT64_MAX)),
 )
 _ACCOUNT = _fields(
     ("created_time", _time, "created_at"),

@@ -375,7 +375,7 @@ class Action(_message.Message):
     def __init__(self, kind: _Optional[_Union[ActionKind, str]] = ..., enforced_by: _Optional[_Union[EnforcedBy, str]] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., viewer_message_key: _Optional[str] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("status", "applicable", "findings", "gaps", "processing", "assumptions", "risk", "flags", "ledger_version")
+    __slots__ = ("status", "applicable", "findings", "gaps", "processing", "assumptions", "risk", "flags", "ledger_version", "conflicts", "remedies")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     APPLICABLE_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -385,6 +385,8 @@ class Verdict(_message.Message):
     RISK_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
     LEDGER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONFLICTS_FIELD_NUMBER: _ClassVar[int]
+    REMEDIES_FIELD_NUMBER: _ClassVar[int]
     status: ComplianceStatus
     applicable: _containers.RepeatedScalarFieldContainer[str]
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
@@ -394,10 +396,12 @@ class Verdict(_message.Message):
     risk: float
     flags: int
     ledger_version: int
-    def __init__(self, status: _Optional[_Union[ComplianceStatus, str]] = ..., applicable: _Optional[_Iterable[str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., processing: _Optional[_Iterable[_Union[Processing, _Mapping]]] = ..., assumptions: _Optional[_Iterable[str]] = ..., risk: _Optional[float] = ..., flags: _Optional[int] = ..., ledger_version: _Optional[int] = ...) -> None: ...
+    conflicts: _containers.RepeatedCompositeFieldContainer[Conflict]
+    remedies: _containers.RepeatedCompositeFieldContainer[RemedyAction]
+    def __init__(self, status: _Optional[_Union[ComplianceStatus, str]] = ..., applicable: _Optional[_Iterable[str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., processing: _Optional[_Iterable[_Union[Processing, _Mapping]]] = ..., assumptions: _Optional[_Iterable[str]] = ..., risk: _Optional[float] = ..., flags: _Optional[int] = ..., ledger_version: _Optional[int] = ..., conflicts: _Optional[_Iterable[_Union[Conflict, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyAction, _Mapping]]] = ...) -> None: ...
 
 class Finding(_message.Message):
-    __slots__ = ("regulation", "article", "reason", "rule", "pack_version", "remedy", "verification", "reviewed_by", "severity", "forbids_act")
+    __slots__ = ("regulation", "article", "reason", "rule", "pack_version", "remedy", "verification", "reviewed_by", "severity", "forbids_act", "consent_cannot_cure")
     REGULATION_FIELD_NUMBER: _ClassVar[int]
     ARTICLE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -408,6 +412,7 @@ class Finding(_message.Message):
     REVIEWED_BY_FIELD_NUMBER: _ClassVar[int]
     SEVERITY_FIELD_NUMBER: _ClassVar[int]
     FORBIDS_ACT_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_CANNOT_CURE_FIELD_NUMBER: _ClassVar[int]
     regulation: str
     article: str
     reason: str
@@ -418,7 +423,38 @@ class Finding(_message.Message):
     reviewed_by: str
     severity: int
     forbids_act: bool
-    def __init__(self, regulation: _Optional[str] = ..., article: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., pack_version: _Optional[str] = ..., remedy: _Optional[str] = ..., verification: _Optional[str] = ..., reviewed_by: _Optional[str] = ..., severity: _Optional[int] = ..., forbids_act: _Optional[bool] = ...) -> None: ...
+    consent_cannot_cure: bool
+    def __init__(self, regulation: _Optional[str] = ..., article: _Optional[str] = ..., reason: _Optional[str] = ..., rule: _Optional[str] = ..., pack_version: _Optional[str] = ..., remedy: _Optional[str] = ..., verification: _Optional[str] = ..., reviewed_by: _Optional[str] = ..., severity: _Optional[int] = ..., forbids_act: _Optional[bool] = ..., consent_cannot_cure: _Optional[bool] = ...) -> None: ...
+
+class Conflict(_message.Message):
+    __slots__ = ("purpose", "recipient", "destination", "decided_by", "rule", "state", "less_strict")
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    RECIPIENT_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LESS_STRICT_FIELD_NUMBER: _ClassVar[int]
+    purpose: str
+    recipient: str
+    destination: str
+    decided_by: str
+    rule: str
+    state: ProcessingState
+    less_strict: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, purpose: _Optional[str] = ..., recipient: _Optional[str] = ..., destination: _Optional[str] = ..., decided_by: _Optional[str] = ..., rule: _Optional[str] = ..., state: _Optional[_Union[ProcessingState, str]] = ..., less_strict: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RemedyAction(_message.Message):
+    __slots__ = ("remedy", "rules", "severity", "enforced_by")
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    ENFORCED_BY_FIELD_NUMBER: _ClassVar[int]
+    remedy: str
+    rules: _containers.RepeatedScalarFieldContainer[str]
+    severity: int
+    enforced_by: EnforcedBy
+    def __init__(self, remedy: _Optional[str] = ..., rules: _Optional[_Iterable[str]] = ..., severity: _Optional[int] = ..., enforced_by: _Optional[_Union[EnforcedBy, str]] = ...) -> None: ...
 
 class Gap(_message.Message):
     __slots__ = ("regulation", "article", "rule", "missing")

@@ -166,7 +166,7 @@ class AccountFacts(_message.Message):
     def __init__(self, created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., email_domain: _Optional[str] = ..., email_verified: _Optional[bool] = ..., signup_ip_address: _Optional[str] = ..., trial: _Optional[bool] = ..., chargebacks: _Optional[int] = ..., stream_limit: _Optional[int] = ..., household_id: _Optional[str] = ..., registered_devices: _Optional[int] = ..., second_factor_enrolled: _Optional[bool] = ...) -> None: ...
 
 class PrivacyFacts(_message.Message):
-    __slots__ = ("user_residence", "user_location", "user_age", "age_assured", "subject_type", "service_type", "controller_established_in", "operator_meets_thresholds", "purpose", "legal_basis_claimed", "data_categories", "terminal_storage_access", "terminal_strictly_necessary", "terminal_purpose", "consent", "signals", "third_party", "transfer", "rights_request", "breach", "retention", "annual_outbound_individuals", "child_directed", "ciio", "explicit_opt_out", "guardian_account_linked", "notice_given", "opt_out_link_offered", "opt_out_offered", "opt_out_received_time", "profiling_activated_by_user", "profiling_active", "storage_country", "user_objected", "uses_profiling")
+    __slots__ = ("user_residence", "user_location", "user_age", "age_assured", "subject_type", "service_type", "controller_established_in", "operator_meets_thresholds", "purpose", "legal_basis_claimed", "data_categories", "terminal_storage_access", "terminal_strictly_necessary", "terminal_purpose", "consent", "signals", "third_party", "transfer", "rights_request", "breach", "retention", "annual_outbound_individuals", "child_directed", "ciio", "explicit_opt_out", "guardian_account_linked", "notice_given", "opt_out_link_offered", "opt_out_offered", "opt_out_received_time", "profiling_activated_by_user", "profiling_active", "storage_country", "user_objected", "uses_profiling", "data_origin", "honours_opt_out_signals", "most_protective_defaults", "best_interest_assessed", "bulk_export", "data_minimised", "existing_customer", "annual_outbound_sensitive_individuals")
     USER_RESIDENCE_FIELD_NUMBER: _ClassVar[int]
     USER_LOCATION_FIELD_NUMBER: _ClassVar[int]
     USER_AGE_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +202,14 @@ class PrivacyFacts(_message.Message):
     STORAGE_COUNTRY_FIELD_NUMBER: _ClassVar[int]
     USER_OBJECTED_FIELD_NUMBER: _ClassVar[int]
     USES_PROFILING_FIELD_NUMBER: _ClassVar[int]
+    DATA_ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    HONOURS_OPT_OUT_SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    MOST_PROTECTIVE_DEFAULTS_FIELD_NUMBER: _ClassVar[int]
+    BEST_INTEREST_ASSESSED_FIELD_NUMBER: _ClassVar[int]
+    BULK_EXPORT_FIELD_NUMBER: _ClassVar[int]
+    DATA_MINIMISED_FIELD_NUMBER: _ClassVar[int]
+    EXISTING_CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    ANNUAL_OUTBOUND_SENSITIVE_INDIVIDUALS_FIELD_NUMBER: _ClassVar[int]
     user_residence: str
     user_location: str
     user_age: int
@@ -237,10 +245,18 @@ class PrivacyFacts(_message.Message):
     storage_country: str
     user_objected: bool
     uses_profiling: bool
-    def __init__(self, user_residence: _Optional[str] = ..., user_location: _Optional[str] = ..., user_age: _Optional[int] = ..., age_assured: _Optional[bool] = ..., subject_type: _Optional[str] = ..., service_type: _Optional[str] = ..., controller_established_in: _Optional[_Iterable[str]] = ..., operator_meets_thresholds: _Optional[bool] = ..., purpose: _Optional[str] = ..., legal_basis_claimed: _Optional[str] = ..., data_categories: _Optional[_Iterable[str]] = ..., terminal_storage_access: _Optional[bool] = ..., terminal_strictly_necessary: _Optional[bool] = ..., terminal_purpose: _Optional[str] = ..., consent: _Optional[_Union[Consent, _Mapping]] = ..., signals: _Optional[_Union[PreferenceSignals, _Mapping]] = ..., third_party: _Optional[_Union[ThirdParty, _Mapping]] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., rights_request: _Optional[_Union[RightsRequest, _Mapping]] = ..., breach: _Optional[_Union[Breach, _Mapping]] = ..., retention: _Optional[_Union[Retention, _Mapping]] = ..., annual_outbound_individuals: _Optional[int] = ..., child_directed: _Optional[bool] = ..., ciio: _Optional[bool] = ..., explicit_opt_out: _Optional[bool] = ..., guardian_account_linked: _Optional[bool] = ..., notice_given: _Optional[bool] = ..., opt_out_link_offered: _Optional[bool] = ..., opt_out_offered: _Optional[bool] = ..., opt_out_received_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profiling_activated_by_user: _Optional[bool] = ..., profiling_active: _Optional[bool] = ..., storage_country: _Optional[str] = ..., user_objected: _Optional[bool] = ..., uses_profiling: _Optional[bool] = ...) -> None: ...
+    data_origin: str
+    honours_opt_out_signals: bool
+    most_protective_defaults: bool
+    best_interest_assessed: bool
+    bulk_export: bool
+    data_minimised: bool
+    existing_customer: bool
+    annual_outbound_sensitive_individuals: int
+    def __init__(self, user_residence: _Optional[str] = ..., user_location: _Optional[str] = ..., user_age: _Optional[int] = ..., age_assured: _Optional[bool] = ..., subject_type: _Optional[str] = ..., service_type: _Optional[str] = ..., controller_established_in: _Optional[_Iterable[str]] = ..., operator_meets_thresholds: _Optional[bool] = ..., purpose: _Optional[str] = ..., legal_basis_claimed: _Optional[str] = ..., data_categories: _Optional[_Iterable[str]] = ..., terminal_storage_access: _Optional[bool] = ..., terminal_strictly_necessary: _Optional[bool] = ..., terminal_purpose: _Optional[str] = ..., consent: _Optional[_Union[Consent, _Mapping]] = ..., signals: _Optional[_Union[PreferenceSignals, _Mapping]] = ..., third_party: _Optional[_Union[ThirdParty, _Mapping]] = ..., transfer: _Optional[_Union[Transfer, _Mapping]] = ..., rights_request: _Optional[_Union[RightsRequest, _Mapping]] = ..., breach: _Optional[_Union[Breach, _Mapping]] = ..., retention: _Optional[_Union[Retention, _Mapping]] = ..., annual_outbound_individuals: _Optional[int] = ..., child_directed: _Optional[bool] = ..., ciio: _Optional[bool] = ..., explicit_opt_out: _Optional[bool] = ..., guardian_account_linked: _Optional[bool] = ..., notice_given: _Optional[bool] = ..., opt_out_link_offered: _Optional[bool] = ..., opt_out_offered: _Optional[bool] = ..., opt_out_received_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., profiling_activated_by_user: _Optional[bool] = ..., profiling_active: _Optional[bool] = ..., storage_country: _Optional[str] = ..., user_objected: _Optional[bool] = ..., uses_profiling: _Optional[bool] = ..., data_origin: _Optional[str] = ..., honours_opt_out_signals: _Optional[bool] = ..., most_protective_defaults: _Optional[bool] = ..., best_interest_assessed: _Optional[bool] = ..., bulk_export: _Optional[bool] = ..., data_minimised: _Optional[bool] = ..., existing_customer: _Optional[bool] = ..., annual_outbound_sensitive_individuals: _Optional[int] = ...) -> None: ...
 
 class Consent(_message.Message):
-    __slots__ = ("status", "scope", "parental", "obtained_time", "withdrawn_time", "expires_time", "given_by", "separate", "verifiable", "vppa_separate_form", "tcf", "tcf_string", "gpp_string", "us_privacy_string")
+    __slots__ = ("status", "scope", "parental", "obtained_time", "withdrawn_time", "expires_time", "given_by", "separate", "verifiable", "vppa_separate_form", "tcf", "tcf_string", "gpp_string", "us_privacy_string", "explicit", "registered_time")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     PARENTAL_FIELD_NUMBER: _ClassVar[int]
@@ -255,6 +271,8 @@ class Consent(_message.Message):
     TCF_STRING_FIELD_NUMBER: _ClassVar[int]
     GPP_STRING_FIELD_NUMBER: _ClassVar[int]
     US_PRIVACY_STRING_FIELD_NUMBER: _ClassVar[int]
+    EXPLICIT_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_TIME_FIELD_NUMBER: _ClassVar[int]
     status: str
     scope: _containers.RepeatedScalarFieldContainer[str]
     parental: bool
@@ -269,7 +287,9 @@ class Consent(_message.Message):
     tcf_string: str
     gpp_string: str
     us_privacy_string: str
-    def __init__(self, status: _Optional[str] = ..., scope: _Optional[_Iterable[str]] = ..., parental: _Optional[bool] = ..., obtained_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., withdrawn_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., given_by: _Optional[str] = ..., separate: _Optional[bool] = ..., verifiable: _Optional[bool] = ..., vppa_separate_form: _Optional[bool] = ..., tcf: _Optional[_Union[TcfRecord, _Mapping]] = ..., tcf_string: _Optional[str] = ..., gpp_string: _Optional[str] = ..., us_privacy_string: _Optional[str] = ...) -> None: ...
+    explicit: bool
+    registered_time: _timestamp_pb2.Timestamp
+    def __init__(self, status: _Optional[str] = ..., scope: _Optional[_Iterable[str]] = ..., parental: _Optional[bool] = ..., obtained_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., withdrawn_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., given_by: _Optional[str] = ..., separate: _Optional[bool] = ..., verifiable: _Optional[bool] = ..., vppa_separate_form: _Optional[bool] = ..., tcf: _Optional[_Union[TcfRecord, _Mapping]] = ..., tcf_string: _Optional[str] = ..., gpp_string: _Optional[str] = ..., us_privacy_string: _Optional[str] = ..., explicit: _Optional[bool] = ..., registered_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class TcfRecord(_message.Message):
     __slots__ = ("version", "disclosed_vendors_segment", "vendor_id", "vendor_disclosed", "vendor_consent", "purpose_consents", "purpose_legitimate_interests")
@@ -298,21 +318,29 @@ class PreferenceSignals(_message.Message):
     def __init__(self, gpc: _Optional[bool] = ..., gpp_sids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ThirdParty(_message.Message):
-    __slots__ = ("shared", "recipient_country", "recipient_type", "is_sale_or_share", "entrustment")
+    __slots__ = ("shared", "recipient_country", "recipient_type", "is_sale_or_share", "entrustment", "ordinary_course", "linked_to_person", "integral_to_service", "processor_contract")
     SHARED_FIELD_NUMBER: _ClassVar[int]
     RECIPIENT_COUNTRY_FIELD_NUMBER: _ClassVar[int]
     RECIPIENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     IS_SALE_OR_SHARE_FIELD_NUMBER: _ClassVar[int]
     ENTRUSTMENT_FIELD_NUMBER: _ClassVar[int]
+    ORDINARY_COURSE_FIELD_NUMBER: _ClassVar[int]
+    LINKED_TO_PERSON_FIELD_NUMBER: _ClassVar[int]
+    INTEGRAL_TO_SERVICE_FIELD_NUMBER: _ClassVar[int]
+    PROCESSOR_CONTRACT_FIELD_NUMBER: _ClassVar[int]
     shared: bool
     recipient_country: str
     recipient_type: str
     is_sale_or_share: bool
     entrustment: bool
-    def __init__(self, shared: _Optional[bool] = ..., recipient_country: _Optional[str] = ..., recipient_type: _Optional[str] = ..., is_sale_or_share: _Optional[bool] = ..., entrustment: _Optional[bool] = ...) -> None: ...
+    ordinary_course: bool
+    linked_to_person: bool
+    integral_to_service: bool
+    processor_contract: bool
+    def __init__(self, shared: _Optional[bool] = ..., recipient_country: _Optional[str] = ..., recipient_type: _Optional[str] = ..., is_sale_or_share: _Optional[bool] = ..., entrustment: _Optional[bool] = ..., ordinary_course: _Optional[bool] = ..., linked_to_person: _Optional[bool] = ..., integral_to_service: _Optional[bool] = ..., processor_contract: _Optional[bool] = ...) -> None: ...
 
 class Transfer(_message.Message):
-    __slots__ = ("cross_border", "destination_country", "mechanism", "impact_assessment_done", "recipient_dpf_certified", "recipient_role", "separate_consent")
+    __slots__ = ("cross_border", "destination_country", "mechanism", "impact_assessment_done", "recipient_dpf_certified", "recipient_role", "separate_consent", "standard_contract_signed_time", "standard_contract_notified_time", "information_given", "repetitive", "prior_authorisation", "written_agreement", "reasonable_steps_taken")
     CROSS_BORDER_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_COUNTRY_FIELD_NUMBER: _ClassVar[int]
     MECHANISM_FIELD_NUMBER: _ClassVar[int]
@@ -320,6 +348,13 @@ class Transfer(_message.Message):
     RECIPIENT_DPF_CERTIFIED_FIELD_NUMBER: _ClassVar[int]
     RECIPIENT_ROLE_FIELD_NUMBER: _ClassVar[int]
     SEPARATE_CONSENT_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_CONTRACT_SIGNED_TIME_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_CONTRACT_NOTIFIED_TIME_FIELD_NUMBER: _ClassVar[int]
+    INFORMATION_GIVEN_FIELD_NUMBER: _ClassVar[int]
+    REPETITIVE_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_AUTHORISATION_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    REASONABLE_STEPS_TAKEN_FIELD_NUMBER: _ClassVar[int]
     cross_border: bool
     destination_country: str
     mechanism: str
@@ -327,37 +362,70 @@ class Transfer(_message.Message):
     recipient_dpf_certified: bool
     recipient_role: str
     separate_consent: bool
-    def __init__(self, cross_border: _Optional[bool] = ..., destination_country: _Optional[str] = ..., mechanism: _Optional[str] = ..., impact_assessment_done: _Optional[bool] = ..., recipient_dpf_certified: _Optional[bool] = ..., recipient_role: _Optional[str] = ..., separate_consent: _Optional[bool] = ...) -> None: ...
+    standard_contract_signed_time: _timestamp_pb2.Timestamp
+    standard_contract_notified_time: _timestamp_pb2.Timestamp
+    information_given: bool
+    repetitive: bool
+    prior_authorisation: bool
+    written_agreement: bool
+    reasonable_steps_taken: bool
+    def __init__(self, cross_border: _Optional[bool] = ..., destination_country: _Optional[str] = ..., mechanism: _Optional[str] = ..., impact_assessment_done: _Optional[bool] = ..., recipient_dpf_certified: _Optional[bool] = ..., recipient_role: _Optional[str] = ..., separate_consent: _Optional[bool] = ..., standard_contract_signed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., standard_contract_notified_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., information_given: _Optional[bool] = ..., repetitive: _Optional[bool] = ..., prior_authorisation: _Optional[bool] = ..., written_agreement: _Optional[bool] = ..., reasonable_steps_taken: _Optional[bool] = ...) -> None: ...
 
 class RightsRequest(_message.Message):
-    __slots__ = ("type", "received_time", "answered_time", "extension_notified_time", "format", "identity_verified")
+    __slots__ = ("type", "received_time", "answered_time", "extension_notified_time", "format", "identity_verified", "acknowledged_time", "response_date_given_time", "identity_verified_time")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_TIME_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_TIME_FIELD_NUMBER: _ClassVar[int]
     EXTENSION_NOTIFIED_TIME_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_TIME_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_DATE_GIVEN_TIME_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_VERIFIED_TIME_FIELD_NUMBER: _ClassVar[int]
     type: str
     received_time: _timestamp_pb2.Timestamp
     answered_time: _timestamp_pb2.Timestamp
     extension_notified_time: _timestamp_pb2.Timestamp
     format: str
     identity_verified: bool
-    def __init__(self, type: _Optional[str] = ..., received_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answered_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., extension_notified_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., format: _Optional[str] = ..., identity_verified: _Optional[bool] = ...) -> None: ...
+    acknowledged_time: _timestamp_pb2.Timestamp
+    response_date_given_time: _timestamp_pb2.Timestamp
+    identity_verified_time: _timestamp_pb2.Timestamp
+    def __init__(self, type: _Optional[str] = ..., received_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., answered_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., extension_notified_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., format: _Optional[str] = ..., identity_verified: _Optional[bool] = ..., acknowledged_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., response_date_given_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., identity_verified_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Breach(_message.Message):
-    __slots__ = ("affected", "aware_time", "regulator_notified_time", "risk", "reasons_for_delay_given")
+    __slots__ = ("affected", "aware_time", "regulator_notified_time", "risk", "reasons_for_delay_given", "subjects_notified_time", "assessed_time", "suspected_time", "encrypted", "major_incident", "small_agent", "unlawful_purpose", "sensitive_data", "final_report_time", "supplement_time")
     AFFECTED_FIELD_NUMBER: _ClassVar[int]
     AWARE_TIME_FIELD_NUMBER: _ClassVar[int]
     REGULATOR_NOTIFIED_TIME_FIELD_NUMBER: _ClassVar[int]
     RISK_FIELD_NUMBER: _ClassVar[int]
     REASONS_FOR_DELAY_GIVEN_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTS_NOTIFIED_TIME_FIELD_NUMBER: _ClassVar[int]
+    ASSESSED_TIME_FIELD_NUMBER: _ClassVar[int]
+    SUSPECTED_TIME_FIELD_NUMBER: _ClassVar[int]
+    ENCRYPTED_FIELD_NUMBER: _ClassVar[int]
+    MAJOR_INCIDENT_FIELD_NUMBER: _ClassVar[int]
+    SMALL_AGENT_FIELD_NUMBER: _ClassVar[int]
+    UNLAWFUL_PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    SENSITIVE_DATA_FIELD_NUMBER: _ClassVar[int]
+    FINAL_REPORT_TIME_FIELD_NUMBER: _ClassVar[int]
+    SUPPLEMENT_TIME_FIELD_NUMBER: _ClassVar[int]
     affected: int
     aware_time: _timestamp_pb2.Timestamp
     regulator_notified_time: _timestamp_pb2.Timestamp
     risk: str
     reasons_for_delay_given: bool
-    def __init__(self, affected: _Optional[int] = ..., aware_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., regulator_notified_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., risk: _Optional[str] = ..., reasons_for_delay_given: _Optional[bool] = ...) -> None: ...
+    subjects_notified_time: _timestamp_pb2.Timestamp
+    assessed_time: _timestamp_pb2.Timestamp
+    suspected_time: _timestamp_pb2.Timestamp
+    encrypted: bool
+    major_incident: bool
+    small_agent: bool
+    unlawful_purpose: bool
+    sensitive_data: bool
+    final_report_time: _timestamp_pb2.Timestamp
+    supplement_time: _timestamp_pb2.Timestamp
+    def __init__(self, affected: _Optional[int] = ..., aware_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., regulator_notified_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., risk: _Optional[str] = ..., reasons_for_delay_given: _Optional[bool] = ..., subjects_notified_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., assessed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., suspected_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., encrypted: _Optional[bool] = ..., major_incident: _Optional[bool] = ..., small_agent: _Optional[bool] = ..., unlawful_purpose: _Optional[bool] = ..., sensitive_data: _Optional[bool] = ..., final_report_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., supplement_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Retention(_message.Message):
     __slots__ = ("days_since_no_longer_necessary", "indefinite", "pending_request_or_order", "policy_published")
