@@ -1,8 +1,10 @@
 """What must be found, and what must not be mistaken for it.
 
 Each scenario varies (loud and quiet hands, familiar and foreign places): no single fact gives one away.
-Abusive: takeover, credential_stuffing, bulk_export, sharing, scraping, ring. Innocent look-alikes: travel,
-vpn.
+Abusive: takeover, credential_stuffing, bulk_export, sharing, scraping, ring, card_testing. Innocent look-alikes:
+travel, vpn, new_phone (a takeover's steps by the owner), binge (a scraper's pace and an exporter's volume by a
+viewer), away (a member of the household who lives elsewhere, as sharers do), hotel (guests sign in on the room's
+television, which many accounts have used, as in a ring).
 Unlawful processing by the operator, which says nothing of the viewer: consent_missing, consent_withdrawn,
 minors.
 """
@@ -36,8 +38,13 @@ SCENARIOS = (
     "sharing",
     "scraping",
     "ring",
+    "card_testing",
     "travel",
     "vpn",
+    "new_phone",
+    "binge",
+    "away",
+    "hotel",
     "consent_missing",
     "consent_withdrawn",
     "minors",
@@ -54,11 +61,16 @@ _WEEKLY = {
     "bulk_export": 0.006,
     "scraping": 0.003,
     "ring": 0.003,
+    "card_testing": 0.004,
+    "new_phone": 0.012,
+    "binge": 0.012,
+    "hotel": 0.015,
 }
 _SHARE = {
     "sharing": 0.02,
     "travel": 0.03,
     "vpn": 0.03,
+    "away": 0.02,
     "consent_missing": 0.02,
     "consent_withdrawn": 0.015,
     "minors": 0.02,
@@ -276,6 +288,7 @@ def ring(rng: Random, first_index: int, window: Window) -> tuple[list[Viewer], l
     addresses = [place.home.address(rng.random()) for _ in range(1 + int(rng.random() * 3))]
     domain = ("mailinator.com", "gmail.com", "guerrillamail.com")[int(rng.random() * 3)]
     opened = _begin(rng, window)
+    careful = rng.random() < 0.4
     # The burst fits into the first tenth of what is left, two days at most.
     burst = min(2 * DAY_MS, (window.end_ms - opened) // 10)
     members: list[Viewer] = []
@@ -287,8 +300,10 @@ def ring(rng: Random, first_index: int, window: Window) -> tuple[list[Viewer], l
         viewer.email_domain = domain
         viewer.plan, viewer.stream_limit = "trial", 1
         viewer.payment = payments[number % len(payments)]
-        # Neighbours overlap in a device, so that all hang together.
+        # Neighbours overlap in a device, so that all hang together; in a careful ring each has one of his own too.
         viewer.devices = (devices[number % len(devices)], devices[(number + 1) % len(devices)])
+        if careful:
+            viewer.devices = (make_device(rng, "phone"), *viewer.devices)
         members.append(viewer)
         lives.append(_member(Random(int(rng.random() * (1 << 52))), viewer, window))
     return members, lives
@@ -297,13 +312,14 @@ def ring(rng: Random, first_index: int, window: Window) -> tuple[list[Viewer], l
 def _member(rng: Random, viewer: Viewer, window: Window) -> Iterator[Step]:
     label = Label("ring", True, "")
     now = viewer.created_ms
-    signup, other = viewer.devices
+    signup, *others = viewer.devices
     base = Step(now, viewer, "signup", signup, viewer.home_address, label, session_id=_session_id(rng))
     yield base
     now += 20_000 + int(rng.random() * 120_000)
     yield base._replace(time_ms=now, event_type="payment_method_add", payment=viewer.payment)
     while now < window.end_ms:
-        session = base._replace(device=other if rng.random() < 0.5 else signup, session_id=_session_id(rng))
+        device = _one_of(rng, others) if rng.random() < 0.5 else signup
+        session = base._replace(device=device, session_id=_session_id(rng))
         now += 20_000 + int(rng.random() * 120_000)
         yield session._replace(time_ms=now, event_type="login")
         if rng.random() < 0.35:
@@ -319,6 +335,157 @@ def _member(rng: Random, viewer: Viewer, window: Window) -> Iterator[Step]:
         now += int((4 + rng.random() * 20) * HOUR_MS)
 
 
+def card_testing(rng: Random, viewer: Viewer, window: Window) -> Iterator[Step]:
+    """Stolen cards are tried on one account until some work: in one go, or a few an hour over days."""
+    label = Label("card_testing", True, "")
+    now = _begin(rng, window)
+    device = make_device(rng, "script" if rng.random() < 0.3 else "browser")
+    chance = rng.random()
+    if chance < 0.35:
+        addresses = [_one_of(rng, HOSTING_NETWORKS).address(rng.random())]
+    elif chance < 0.6:
+        addresses = [vpn_address(rng) for _ in range(1 + int(rng.random() * 4))]
+    else:
+        addresses = [other_city(rng, viewer.place).home.address(rng.random())]
+    slow = rng.random() < 0.5
+    works = 0.05 + rng.random() * 0.3
+    base = Step(now, viewer, "login", device, addresses[0], label, session_id=_session_id(rng))
+    yield base
+    now += 20_000 + int(rng.random() * 60_000)
+    for number in range(6 + int(rng.random() * 15) if slow else 12 + int(rng.random() * 50)):
+        card = fingerprint(rng)
+        address = addresses[number % len(addresses)]
+        if rng.random() < 0.4:
+            kind = "payment_method_add" if rng.random() < 0.7 else "payment_method_change"
+            yield base._replace(time_ms=now, event_type=kind, address=address, payment=card)
+            now += 2_000 + int(rng.random() * 10_000)
+        kind = "purchase" if rng.random() < works else "payment_failed"
+        content = pick_content(rng)
+        yield base._replace(time_ms=now, event_type=kind, address=address, content_id=content, payment=card)
+        now += int((600 + rng.random() * 6_000 if slow else 3 + rng.random() * 60) * 1000)
+
+
+def new_phone(rng: Random, viewer: Viewer, window: Window) -> Iterator[Step]:
+    """The viewer has a new telephone and has forgotten the password: a takeover's steps, by the owner."""
+    label = Label("new_phone", False, "")
+    now = local_time(rng, viewer, _begin(rng, window))
+    device = make_device(rng, "phone")
+    address = (
+        viewer.home_address
+        if rng.random() < 0.6
+        else other_city(rng, viewer.place).home.address(rng.random())
+    )
+    base = Step(now, viewer, "login_failed", device, address, label)
+    failures = int(rng.random() * 6)
+    for _ in range(failures):
+        yield base._replace(time_ms=now)
+        now += 8000 + int(rng.random() * 50_000)
+    if failures > 2 or rng.random() < 0.3:
+        yield base._replace(time_ms=now, event_type="password_reset")
+        now += 60_000 + int(rng.random() * 240_000)
+    base = base._replace(session_id=_session_id(rng))
+    yield base._replace(time_ms=now, event_type="login")
+    now += 10_000 + int(rng.random() * 60_000)
+    for kind in ("device_add", "device_remove", "profile_change", "mfa_enroll"):
+        if rng.random() < 0.4:
+            yield base._replace(time_ms=now, event_type=kind)
+            now += 15_000 + int(rng.random() * 90_000)
+    if rng.random() < 0.3:
+        yield base._replace(
+            time_ms=now, event_type="purchase", content_id=pick_content(rng), payment=viewer.payment
+        )
+        now += 20_000 + int(rng.random() * 60_000)
+    for _ in range(1 + int(rng.random() * 4)):
+        last = now
+        for step in stream(rng, base._replace(time_ms=now), int((15 + rng.random() * 90) * MINUTE_MS)):
+            last = step.time_ms
+            yield step
+        now = last + int((0.2 + rng.random() * 20) * HOUR_MS)
+
+
+def binge(rng: Random, viewer: Viewer, window: Window) -> Iterator[Step]:
+    """A viewer browses for an hour, takes a season along for the journey, or watches a day and a night through."""
+    label = Label("binge", False, "")
+    now = _begin(rng, window)
+    portable = [device for device in viewer.devices if device.kind != "tv"]
+    device = _one_of(rng, portable)
+    base = Step(now, viewer, "access", device, viewer.home_address, label, session_id=_session_id(rng))
+    chance = rng.random()
+    if chance < 0.4:
+        for _ in range(40 + int(rng.random() * 120)):
+            yield base._replace(time_ms=now, content_id=pick_content(rng))
+            now += 2_000 + int(rng.random() * rng.random() * 60_000)
+    elif chance < 0.7:
+        for _ in range(8 + int(rng.random() * 16)):
+            volume = int((0.3 + rng.random() * 2.7) * 1e9)
+            yield base._replace(
+                time_ms=now, event_type="download", content_id=pick_content(rng), volume=volume
+            )
+            now += 30_000 + int(rng.random() * 240_000)
+        return
+    for _ in range(4 + int(rng.random() * 10)):
+        last = now
+        for step in stream(rng, base._replace(time_ms=now), int((25 + rng.random() * 60) * MINUTE_MS)):
+            last = step.time_ms
+            yield step
+        now = last + 10_000 + int(rng.random() * 300_000)
+
+
+def away(rng: Random, viewer: Viewer, window: Window) -> Iterator[Step]:
+    """A member of the household studies or works in another city: one more person, on a device of the family."""
+    label = Label("away", False, "")
+    place = other_city(rng, viewer.place) if rng.random() < 0.9 else foreign_place(rng, viewer.place)
+    device = make_device(rng, "phone" if rng.random() < 0.6 else "browser")
+    there = place.home.address(rng.random() * 0.99)
+    person = Viewer(viewer.user_id, place, viewer.household_id, there)
+    free_at = window.start_ms
+    day_start = window.start_ms
+    number = 0
+    while day_start < window.end_ms:
+        if rng.random() < 0.5 or day_start == window.start_ms:
+            now = max(local_time(rng, person, day_start), free_at)
+            # Home at the weekend: there the device is one of the family's.
+            address = viewer.home_address if number % 7 in (5, 6) else there
+            base = Step(now, viewer, "play", device, address, label, session_id=_session_id(rng))
+            for step in stream(rng, base, int((20 + rng.random() * 80) * MINUTE_MS)):
+                free_at = step.time_ms + MINUTE_MS
+                yield step
+        day_start += DAY_MS
+        number += 1
+
+
+def hotel(rng: Random, viewers: Sequence[Viewer], window: Window) -> list[Iterator[Step]]:
+    """The viewers are guests of one hotel, and watch on one of its few televisions for an evening or three."""
+    place = draw_place(rng)
+    address = place.home.address(rng.random() * 0.99)
+    televisions = [make_device(rng, "tv") for _ in range(max(1, len(viewers) // 8))]
+    return [
+        _guest(
+            Random(int(rng.random() * (1 << 52))), viewer, place, _one_of(rng, televisions), address, window
+        )
+        for viewer in viewers
+    ]
+
+
+def _guest(
+    rng: Random, viewer: Viewer, place: Place, device: Device, address: str, window: Window
+) -> Iterator[Step]:
+    label = Label("hotel", False, "")
+    guest = Viewer(viewer.user_id, place, viewer.household_id, address)
+    day_start = _begin(rng, window)
+    for _ in range(1 + int(rng.random() * 3)):
+        now = local_time(rng, guest, day_start)
+        base = Step(now, viewer, "login", device, address, label, session_id=_session_id(rng))
+        yield base
+        now += 20_000 + int(rng.random() * 60_000)
+        for step in stream(rng, base._replace(time_ms=now), int((20 + rng.random() * 100) * MINUTE_MS)):
+            now = step.time_ms
+            yield step
+        yield base._replace(time_ms=now + 5000, event_type="logout")
+        # The next evening never begins before the last has ended.
+        day_start = max(day_start + DAY_MS, now + MINUTE_MS)
+
+
 def withdrawal(viewer: Viewer) -> Iterator[Step]:
     """Yields the withdrawal itself: lawful, whatever follows."""
     label = Label("consent_withdrawn", False, "")
@@ -331,6 +498,10 @@ ATTACKS: dict[str, Callable[[Random, Viewer, Window], Iterator[Step]]] = {
     "takeover": takeover,
     "bulk_export": bulk_export,
     "scraping": scraping,
+    "card_testing": card_testing,
+    "new_phone": new_phone,
+    "binge": binge,
+    "away": away,
 }
 """Scenarios that one actor plays on one account."""
 

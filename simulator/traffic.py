@@ -198,6 +198,8 @@ def _actors(seed: int, users: int, window: Window, names: list[str], factor: flo
         extra.extend(attack(own(), viewers[index], window) for index in chosen.get(name, ()))
     for index in chosen.get("sharing", ()):
         extra.extend(play.sharing(own(), viewers[index], window))
+    if "hotel" in chosen:
+        extra.extend(play.hotel(own(), [viewers[index] for index in chosen["hotel"]], window))
     if "credential_stuffing" in names:
         for _ in range(play.instances("credential_stuffing", users, window.span_ms)):
             extra.append(play.credential_stuffing(own(), viewers, window))

@@ -158,17 +158,19 @@ def test_without_scenarios_all_is_ordinary() -> None:
 
 
 def test_all_scenarios_happen_in_the_least_population_that_holds_them() -> None:
-    # Nine scenarios have a viewer of their own; rings and stuffing need none.
-    seen = {label.scenario for _, label in generate(5, 9, 7.0, START_MS)}
+    # Fourteen scenarios have a viewer of their own; rings and stuffing need none.
+    seen = {label.scenario for _, label in generate(5, 14, 7.0, START_MS)}
 
     assert seen == {"", *SCENARIOS}
-    with pytest.raises(ValueError, match="need 9 users"):
-        generate(5, 8, 7.0, START_MS)
+    with pytest.raises(ValueError, match="need 14 users"):
+        generate(5, 13, 7.0, START_MS)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_labels_say_what_is_abusive_and_what_is_unlawful(scenario: str) -> None:
-    abusive = {"takeover", "credential_stuffing", "bulk_export", "sharing", "scraping", "ring"}
+    abusive = {
+        *("takeover", "credential_stuffing", "bulk_export", "sharing", "scraping", "ring", "card_testing"),
+    }
     compliance = {
         "consent_missing": {"consent_missing"},
         "consent_withdrawn": {"", "consent_withdrawn"},
@@ -242,6 +244,58 @@ def test_sharing_is_two_to_five_strangers_elsewhere_on_one_account() -> None:
         assert not {event.ip_address for event in outside} & inside
 
 
+def test_card_testing_tries_many_instruments_on_one_account_and_mostly_fails() -> None:
+    for seed in range(6):
+        events = [event for event, _ in of("card_testing", seed=seed, days=7.0)]
+        kinds = Counter(event.event_type for event in events)
+        assert len({event.user_id for event in events}) == 1
+        assert len({event.payment_fingerprint for event in events if event.payment_fingerprint}) >= 4
+        assert kinds["payment_failed"] > kinds["purchase"]
+
+
+def test_a_new_phone_is_the_owners_and_looks_like_a_takeover() -> None:
+    kinds: Counter[str] = Counter()
+    for seed in range(12):
+        everything = traffic(["new_phone"], seed=seed, days=3.0)
+        events = [event for event, label in everything if label.scenario]
+        assert len({event.device_id for event in events}) == 1
+        assert {event.region for event in events} == {
+            event.region for event, _ in everything if event.user_id == events[0].user_id
+        }
+        kinds.update(event.event_type for event in events)
+    assert kinds["login_failed"] > 3
+    assert kinds["login"] == 12
+    assert kinds["device_add"] + kinds["profile_change"] + kinds["mfa_enroll"] > 3
+
+
+def test_a_binge_is_many_pages_or_many_titles_or_many_hours() -> None:
+    manners = set()
+    for seed in range(12):
+        kinds = Counter(event.event_type for event in (item[0] for item in of("binge", seed=seed)))
+        manners.add("pages" if kinds["access"] >= 40 else "titles" if kinds["download"] >= 8 else "hours")
+    assert manners == {"pages", "titles", "hours"}
+
+
+def test_guests_of_a_hotel_share_its_televisions_and_have_nothing_else_in_common() -> None:
+    events = [event for event, _ in of("hotel", users=400, days=14.0)]
+    assert len({event.ip_address for event in events}) == 1
+    assert 1 <= len({event.device_id for event in events}) <= 2
+    assert len({event.user_id for event in events}) >= 8
+    assert len({event.account.household_id for event in events}) >= 6
+
+
+def test_one_who_is_away_keeps_one_device_and_comes_home() -> None:
+    everything = traffic(["away"], days=14.0)
+    for user_id in {event.user_id for event, label in everything if label.scenario}:
+        outside = [event for event, label in everything if label.scenario and event.user_id == user_id]
+        inside = {
+            event.ip_address for event, label in everything if not label.scenario and event.user_id == user_id
+        }
+        assert len({event.device_id for event in outside}) == 1
+        assert len({event.ip_address for event in outside}) == 2
+        assert {event.ip_address for event in outside} & inside
+
+
 def test_scraping_reads_pages_by_the_hundred_and_hardly_plays() -> None:
     events = [event for event, _ in of("scraping")]
     kinds = Counter(event.event_type for event in events)
@@ -262,7 +316,8 @@ def test_a_ring_is_six_to_twelve_new_accounts_tied_by_devices_and_payment() -> N
     payments = {event.payment_fingerprint for event in events if event.payment_fingerprint}
 
     assert 6 <= len(accounts) <= 12
-    assert len(by_device) <= 3
+    # A careful ring has a device of each member's own beside those that tie it.
+    assert len([users for users in by_device.values() if len(users) > 1]) <= 3
     assert max(map(len, by_device.values())) >= 3
     assert 1 <= len(payments) <= 2
     assert {event.event_type for event in events} >= {"signup", "login", "payment_method_add", "play"}
