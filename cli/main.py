@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli import consent
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
 
@@ -28,6 +29,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(consent.app)
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
