@@ -15,6 +15,7 @@ _FLAGS = {
     "tor": "Tor exit",
     "relay": "privacy relay",
     "shared": "mobile carrier or carrier-grade NAT: many people",
+    "proxy": "open or residential proxy",
     "special": "special-purpose range (RFC 6890): there is no place",
 }
 

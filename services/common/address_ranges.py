@@ -19,8 +19,9 @@ TOR = 1 << event_pb2.PLACE_FLAG_TOR
 RELAY = 1 << event_pb2.PLACE_FLAG_RELAY
 SHARED = 1 << event_pb2.PLACE_FLAG_SHARED
 SPECIAL = 1 << event_pb2.PLACE_FLAG_SPECIAL
+PROXY = 1 << event_pb2.PLACE_FLAG_PROXY
 
-NOT_OWN_PLACE = HOSTING | VPN | TOR | RELAY | SPECIAL
+NOT_OWN_PLACE = HOSTING | VPN | TOR | RELAY | SPECIAL | PROXY
 """Flags of addresses that say nothing of where the viewer is."""
 
 SPECIAL_PURPOSE = (

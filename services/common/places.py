@@ -6,12 +6,13 @@ A folder holds `places.json`, which names its files, their SHA-256, date, source
                 "source": "...", "licence": "CC-BY-4.0", "attribution": "IP Geolocation by DB-IP",
                 "url": "https://db-ip.com"}, ...]}
 
-Databases are in MaxMind DB format (https://maxmind.github.io/MaxMind-DB/), plain or gzipped, with GeoIP2's records:
-`country`, `city`, `network` (autonomous systems), `anonymous`, `connection`, at most one each. Lists hold a prefix or an
-address a line: `hosting`, `vpn`, `tor`, `relay`, `shared`, as many as there are.
+Databases are in MaxMind DB format (https://maxmind.github.io/MaxMind-DB/), plain or gzipped: `country`, `city`, `network`
+(autonomous systems), `anonymous`, `residential_proxy`, `connection`, at most one each. Their records are GeoIP2's, or flat
+as other publishers have them (`country_code`, `asn: "AS64496"`, `lat` and `lng`). Lists hold a prefix or an address a
+line: `hosting`, `vpn`, `tor`, `relay`, `proxy`, `shared`, as many as there are.
 
-Every file is verified when the folder is opened, and one that is not what the manifest says keeps the process from
-starting: wrong places are worse than none. A record that cannot be read later gives no place and is counted.
+Every file is verified when the folder is opened, databases walked to their last record (mmdb.py). One that is not what the
+manifest says keeps the process from starting, or is left out where that was asked for: wrong places are worse than none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import socket
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -37,15 +38,18 @@ import maxminddb
 
 from services.common.address_ranges import (
     HOSTING,
+    PROXY,
     RELAY,
     SHARED,
     SPECIAL,
     TOR,
     VPN,
+    Range,
     Reputation,
     parse_list,
 )
 from services.common.errors import FailedPrecondition, InvalidArgument
+from services.common.mmdb import InvalidDatabaseError, open_verified
 from usher.event.v1 import event_pb2
 
 SHIPPED = Path(__file__).resolve().parent / "places_data"
@@ -58,25 +62,40 @@ CITY_ACCURACY_KM = 50
 count a city as right (https://www.maxmind.com/en/geoip-accuracy-comparison)."""
 MAX_UNPACKED_BYTES = 1 << 30
 """Largest database, unpacked; commercial ones have a few hundred megabytes."""
-_LOGIC = b"1"
+_LOGIC = b"2"
 """Counts how files become answers: raised when equal files give other answers than before."""
 
-LIST_FLAGS = {"hosting": HOSTING, "vpn": VPN, "tor": TOR, "relay": RELAY, "shared": SHARED}
-# Kind of database -> words of which its type has one ("GeoIP2-City", "DBIP-City-Lite").
-_DATABASE_TYPES = {
-    "country": ("Country", "City", "Enterprise"),
-    "city": ("City", "Enterprise"),
-    "network": ("ASN", "ISP", "Enterprise"),
-    "anonymous": ("Anonymous",),
-    "connection": ("Connection-Type",),
+LIST_FLAGS = {
+    "hosting": HOSTING,
+    "vpn": VPN,
+    "tor": TOR,
+    "relay": RELAY,
+    "proxy": PROXY,
+    "shared": SHARED,
 }
+DATABASE_TYPES = {
+    "country": frozenset({"country", "city", "enterprise", "location"}),
+    "city": frozenset({"city", "enterprise", "location"}),
+    "network": frozenset({"asn", "isp", "enterprise", "as"}),
+    "anonymous": frozenset({"anonymous", "risk", "privacy"}),
+    "residential_proxy": frozenset({"proxy"}),
+    "connection": frozenset({"connection", "enterprise"}),
+}
+"""Kind of database -> words of which the type in its metadata has one: "GeoIP2-City", "DBIP-City-Lite", "ipinfo
+generic_country_asn.mmdb"."""
 _TEXTS = ("kind", "file", "sha256", "date", "source", "licence", "attribution", "url")
-_PROBES = ("1.0.0.1", "8.8.8.8", "81.2.69.142", "100.0.0.1", "151.0.0.1", "200.0.0.1", "222.0.0.1")
 _DAY_S = 86_400
 _ANONYMOUS = (
     ("is_hosting_provider", HOSTING),
     ("is_anonymous_vpn", VPN),
     ("is_tor_exit_node", TOR),
+    ("is_public_proxy", PROXY),
+    ("is_residential_proxy", PROXY),
+    ("hosting", HOSTING),
+    ("vpn", VPN),
+    ("tor", TOR),
+    ("relay", RELAY),
+    ("proxy", PROXY),
 )
 
 Row = tuple[int, int, int, int, int, int]
@@ -131,9 +150,15 @@ class Places:
     """The data of one folder, opened. Answers of equal data are equal, and `version` names the data."""
 
     def __init__(
-        self, files: Sequence[DataFile], readers: Mapping[str, maxminddb.Reader], reputation: Reputation
+        self,
+        files: Sequence[DataFile],
+        readers: Mapping[str, maxminddb.Reader],
+        reputation: Reputation,
+        left_out: Sequence[tuple[DataFile, str]] = (),
     ) -> None:
         self.files = tuple(files)
+        self.left_out = tuple(left_out)
+        """Files that could not be used, each with the reason."""
         self.version = version_of(files)
         """"pd_" and 12 hexadecimal digits: a hash of the files; decisions carry it."""
         self.unreadable: Counter[str] = Counter()
@@ -164,13 +189,16 @@ class Places:
     def describe(self, address: str) -> Known:
         """What is known of an address, with names. Raises InvalidArgument (IP_ADDRESS_INVALID)."""
         country, latitude, longitude, accuracy, asn, flags = self._look_up(address)
-        city: dict[str, Any] = {}
-        network: dict[str, Any] = {}
+        city: Mapping[str, Any] = {}
+        network: Mapping[str, Any] = {}
         if not flags & SPECIAL:
             city, network = self._record("city", address), self._record("network", address)
         subdivisions = city.get("subdivisions")
-        subdivision = subdivisions[0] if isinstance(subdivisions, list) and subdivisions else {}
-        organisation = network.get("autonomous_system_organization", "")
+        subdivision = (
+            subdivisions[0] if isinstance(subdivisions, list) and subdivisions else city.get("region")
+        )
+        network = _traits(network)
+        organisation = network.get("autonomous_system_organization") or network.get("as_name")
         return Known(
             address,
             chr(country >> 8) + chr(country & 0xFF) if country else "",
@@ -180,7 +208,7 @@ class Places:
             longitude / 1e4,
             accuracy,
             asn,
-            organisation if isinstance(organisation, str) else "",
+            _name(organisation),
             tuple(
                 name.removeprefix("PLACE_FLAG_").lower()
                 for name, flag in event_pb2.PlaceFlag.items()
@@ -212,18 +240,13 @@ class Places:
         latitude, longitude, accuracy = place_of(city)
         # The city's own country where it has one: coordinates and country then tell of the same place.
         country = (city and country_of(city)) or country_of(record("country", address))
-        asn = record("network", address).get("autonomous_system_number", 0)
-        if not isinstance(asn, int) or not 0 <= asn < 1 << 32:
-            asn = 0
+        asn = asn_of(record("network", address))
         if "anonymous" in self._readers:
-            anonymous = record("anonymous", address)
-            for name, flag in _ANONYMOUS:
-                if anonymous.get(name) is True:
-                    flags |= flag
-        if "connection" in self._readers:
-            connection = record("connection", address)
-            if connection.get("connection_type") == "Cellular":
-                flags |= SHARED
+            flags |= anonymity_of(record("anonymous", address))
+        if "residential_proxy" in self._readers and record("residential_proxy", address):
+            flags |= PROXY
+        if "connection" in self._readers and _is_cellular(record("connection", address)):
+            flags |= SHARED
         return country, latitude, longitude, accuracy, asn, flags
 
     def _record(self, kind: str, address: str) -> dict[str, Any]:
@@ -244,38 +267,94 @@ _NOWHERE = (0, 0, 0)
 
 
 def country_of(record: Mapping[str, Any]) -> int:
-    """The country of a GeoIP2 record as in Places.country; 0 where it has none."""
-    try:
-        code = record["country"]["iso_code"]
-        if len(code) == 2 and code.isascii() and code.isalpha() and code.isupper():
-            return ord(code[0]) << 8 | ord(code[1])
-    except (KeyError, TypeError, AttributeError):
-        # Not the shape of a GeoIP2 record, or without a country.
-        return 0
+    """The country of a record as in Places.country; 0 where it has none.
+
+    GeoIP2: `country.iso_code`. Flat: `country_code`, or `country` where that is a code and no name.
+    """
+    country = record.get("country")
+    code = country.get("iso_code") if isinstance(country, dict) else record.get("country_code") or country
+    if isinstance(code, str) and len(code) == 2 and code.isascii() and code.isalpha() and code.isupper():
+        return ord(code[0]) << 8 | ord(code[1])
     return 0
 
 
 def place_of(record: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Latitude and longitude in 1e-4 degrees and the accuracy in km of a GeoIP2 City record.
+    """Latitude and longitude in 1e-4 degrees and the accuracy in km of a record.
 
-    All zeros where it has no coordinates, impossible ones, or neither a radius nor a city: the middle of a country is
-    no place.
+    GeoIP2: `location`. Flat: `latitude` and `longitude`, or `lat` and `lng`, numbers or texts of numbers. All zeros where it
+    has no coordinates, impossible ones, or neither a radius nor a city: the middle of a country is no place.
     """
     if not record:
         return _NOWHERE
-    try:
-        location = record["location"]
-        latitude, longitude = location["latitude"], location["longitude"]
-        # False for a number that is none, too.
-        if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
-            return _NOWHERE
-        radius = location.get("accuracy_radius", CITY_ACCURACY_KM if "city" in record else None)
-        if not 0 <= radius <= 0xFFFF:
-            return _NOWHERE
-        return round(latitude * 10_000), round(longitude * 10_000), int(radius) or 1
-    except (KeyError, TypeError, AttributeError):
-        # Not the shape of a GeoIP2 record, or without coordinates or radius.
+    location = record.get("location", record)
+    if not isinstance(location, dict):
         return _NOWHERE
+    latitude = _degrees(location.get("latitude", location.get("lat")))
+    longitude = _degrees(location.get("longitude", location.get("lng")))
+    radius = location.get("accuracy_radius", CITY_ACCURACY_KM if record.get("city") is not None else None)
+    # Comparisons are false for a number that is none, too.
+    if (
+        latitude is None
+        or longitude is None
+        or not (-90 <= latitude <= 90 and -180 <= longitude <= 180)
+        or not isinstance(radius, int)
+        or not 0 <= radius <= 0xFFFF
+    ):
+        return _NOWHERE
+    return round(latitude * 10_000), round(longitude * 10_000), radius or 1
+
+
+def _degrees(value: Any) -> float | None:
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None
+
+
+def asn_of(record: Mapping[str, Any]) -> int:
+    """The autonomous system of a record; 0 where it has none.
+
+    GeoIP2: `autonomous_system_number`, in Enterprise databases under `traits`. Flat: `asn` as a number or as "AS64496".
+    """
+    told = _traits(record)
+    asn = told.get("autonomous_system_number", told.get("asn", 0))
+    if isinstance(asn, str) and asn[:2].upper() == "AS" and asn[2:].isascii() and asn[2:].isdecimal():
+        asn = int(asn[2:13])
+    return asn if isinstance(asn, int) and 0 <= asn < 1 << 32 else 0
+
+
+def anonymity_of(record: Mapping[str, Any]) -> int:
+    """Place flags of an anonymity record: each kind that it names, PROXY where it says anonymous and names none."""
+    flags = 0
+    for name, flag in _ANONYMOUS:
+        # Flat files write truth as text.
+        if record.get(name) in (True, "true"):
+            flags |= flag
+    return flags or (PROXY if record.get("is_anonymous") is True else 0)
+
+
+def _is_cellular(record: Mapping[str, Any]) -> bool:
+    return _traits(record).get("connection_type") == "Cellular"
+
+
+def _traits(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    traits = record.get("traits")
+    return traits if isinstance(traits, dict) else record
+
+
+_TELLS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "country": lambda record: country_of(record) > 0,
+    "city": lambda record: place_of(record)[2] > 0,
+    "network": lambda record: asn_of(record) > 0,
+    "anonymous": lambda record: anonymity_of(record) > 0,
+    "residential_proxy": bool,
+    "connection": _is_cellular,
+}
+"""Whether a record tells what a database of its kind is there for."""
 
 
 def version_of(files: Sequence[DataFile]) -> str:
@@ -286,28 +365,44 @@ def version_of(files: Sequence[DataFile]) -> str:
     return f"pd_{digest.hexdigest()[:12]}"
 
 
-def open_places(folder: Path = SHIPPED) -> Places:
+def open_places(folder: Path = SHIPPED, *, leave_out: bool = False) -> Places:
     """Opens the data of a folder.
 
-    Raises FailedPrecondition (PLACE_DATA_INVALID) where the manifest or a file is missing, is not what it should be, or
-    does not have its checksum.
+    With `leave_out` a file that is missing, corrupt or of another kind than the manifest says is left out and told in
+    `Places.left_out`, as long as the manifest itself can be read.
+
+    Raises FailedPrecondition (PLACE_DATA_INVALID) where the manifest, or without `leave_out` a file, is missing, is not what
+    it should be, or does not have its checksum.
     """
     files = read_manifest(folder)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        contents = list(pool.map(lambda file: _verified(folder, file), files))
+        opened = list(pool.map(lambda file: _opened(folder, file), files))
     readers: dict[str, maxminddb.Reader] = {}
-    lists = []
-    try:
-        for file, content in zip(files, contents, strict=True):
-            if file.kind in LIST_FLAGS:
-                lists.append((LIST_FLAGS[file.kind], _ranges(file, content)))
-            else:
-                readers[file.kind] = _database(folder, file, content)
-        return Places(files, readers, Reputation(lists))
-    except BaseException:
+    lists: list[tuple[int, list[Range]]] = []
+    used: list[DataFile] = []
+    left_out: list[tuple[DataFile, str]] = []
+    for file, one in zip(files, opened, strict=True):
+        if isinstance(one, FailedPrecondition):
+            left_out.append((file, one.message))
+            continue
+        used.append(file)
+        if isinstance(one, list):
+            lists.append((LIST_FLAGS[file.kind], one))
+        else:
+            readers[file.kind] = one
+    if left_out and not leave_out:
         for reader in readers.values():
             reader.close()
-        raise
+        raise _invalid(left_out[0][1])
+    return Places(used, readers, Reputation(lists), left_out)
+
+
+def _opened(folder: Path, file: DataFile) -> maxminddb.Reader | list[Range] | FailedPrecondition:
+    try:
+        content = _verified(folder, file)
+        return _ranges(file, content) if file.kind in LIST_FLAGS else _database(folder, file, content)
+    except FailedPrecondition as error:
+        return error
 
 
 def read_manifest(folder: Path) -> list[DataFile]:
@@ -322,7 +417,7 @@ def read_manifest(folder: Path) -> list[DataFile]:
     if not isinstance(entries, list) or not entries:
         raise _invalid(f"{folder / MANIFEST} names no files")
     files = [_entry(entry, number) for number, entry in enumerate(entries)]
-    kinds = Counter(file.kind for file in files if file.kind in _DATABASE_TYPES)
+    kinds = Counter(file.kind for file in files if file.kind in DATABASE_TYPES)
     for kind, count in kinds.items():
         if count > 1:
             raise _invalid(f"{MANIFEST} names {count} databases of the kind {kind}; one is allowed")
@@ -355,8 +450,8 @@ def _entry(entry: Any, number: int) -> DataFile:
     if unknown:
         raise _invalid(f"{where}: unknown names: {', '.join(unknown)}")
     kind, name, sha256 = entry["kind"], entry["file"], entry["sha256"]
-    if kind not in _DATABASE_TYPES and kind not in LIST_FLAGS:
-        raise _invalid(f"{where}: kind is one of {', '.join((*_DATABASE_TYPES, *LIST_FLAGS))}")
+    if kind not in DATABASE_TYPES and kind not in LIST_FLAGS:
+        raise _invalid(f"{where}: kind is one of {', '.join((*DATABASE_TYPES, *LIST_FLAGS))}")
     if not name or name != Path(name).name:
         raise _invalid(f"{where}: file is the name of a file in the same folder")
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
@@ -392,7 +487,7 @@ def _verified(folder: Path, file: DataFile) -> bytes:
     return content
 
 
-def _ranges(file: DataFile, content: bytes) -> Any:
+def _ranges(file: DataFile, content: bytes) -> list[Range]:
     try:
         return parse_list(content.decode("ascii"))
     except ValueError as error:
@@ -400,25 +495,16 @@ def _ranges(file: DataFile, content: bytes) -> Any:
 
 
 def _database(folder: Path, file: DataFile, content: bytes) -> maxminddb.Reader:
+    types, tells = DATABASE_TYPES[file.kind], _TELLS[file.kind]
     try:
-        if file.file.endswith(".gz"):
-            with _as_file(content) as path:
-                reader = maxminddb.open_database(path)
-        else:
-            reader = maxminddb.open_database(folder / file.file)
-        try:
-            kind = reader.metadata().database_type
-            for probe in _PROBES:
-                reader.get(probe)
-        except BaseException:
-            reader.close()
-            raise
-    except (maxminddb.InvalidDatabaseError, ValueError, OverflowError, OSError) as error:
-        raise _invalid(f"{file.file} is no usable MaxMind database ({type(error).__name__})") from error
-    if not any(word in kind for word in _DATABASE_TYPES[file.kind]):
-        reader.close()
-        raise _invalid(f"{file.file} is a {kind[:64]!r} database, not one of the kind {file.kind}")
-    return reader
+        if not file.file.endswith(".gz"):
+            return open_verified(str(folder / file.file), content, types, tells)
+        with _as_file(content) as path:
+            return open_verified(path, content, types, tells)
+    except InvalidDatabaseError as error:
+        raise _invalid(
+            f"{file.file} is no usable MaxMind database of the kind {file.kind}: {error}"
+        ) from error
 
 
 @contextmanager
@@ -441,6 +527,9 @@ def _as_file(content: bytes) -> Iterator[str]:
 
 
 def _name(named: Any) -> str:
+    """The English name of a GeoIP2 object, or a flat record's text."""
+    if isinstance(named, str):
+        return named
     names = named.get("names") if isinstance(named, dict) else None
     text = names.get("en", "") if isinstance(names, dict) else ""
     return text if isinstance(text, str) else ""

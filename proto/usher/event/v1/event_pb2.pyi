@@ -42,6 +42,7 @@ class PlaceFlag(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PLACE_FLAG_RELAY: _ClassVar[PlaceFlag]
     PLACE_FLAG_SHARED: _ClassVar[PlaceFlag]
     PLACE_FLAG_SPECIAL: _ClassVar[PlaceFlag]
+    PLACE_FLAG_PROXY: _ClassVar[PlaceFlag]
 
 class ItemFlag(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -74,6 +75,7 @@ PLACE_FLAG_TOR: PlaceFlag
 PLACE_FLAG_RELAY: PlaceFlag
 PLACE_FLAG_SHARED: PlaceFlag
 PLACE_FLAG_SPECIAL: PlaceFlag
+PLACE_FLAG_PROXY: PlaceFlag
 ITEM_FLAG_UNSPECIFIED: ItemFlag
 ITEM_FLAG_FOLD_ONLY: ItemFlag
 ITEM_FLAG_LATE: ItemFlag
