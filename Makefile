@@ -63,6 +63,10 @@ clean: ## Remove .venv, caches and build results; not the state in .usher
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist bench/results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+.PHONY: geoip
+geoip: $(STAMP) ## Use GeoIP and reputation files of your own: FILES="GeoLite2-City.mmdb tor=exits.txt"; without, tells how
+	@$(BIN)/python scripts/geoip.py $(FILES)
+
 ##@ Parts of check
 
 .PHONY: lint

@@ -55,6 +55,11 @@ class Home:
         """File with the key of the hashes that stand for users in logs."""
         return self.path / "entity.key"
 
+    @property
+    def places(self) -> Path:
+        """Directory of GeoIP and reputation data of one's own (`make geoip`); absent: what is shipped is used."""
+        return self.path / "places"
+
     def database(self, service: str) -> Path:
         """SQLite file of a service."""
         return self.path / f"{service}.db"

@@ -78,6 +78,8 @@ def mesh(home: Home, run: Path, port: int, policy_set: str, environment: Mapping
             env.setdefault("USHER_ALERTS_ENTITY_KEY_FILE", str(home.entity_key))
         if name == "ingest":
             env.setdefault("USHER_INGEST_POLICY_SET", policy_set)
+            if home.places.is_dir():
+                env.setdefault("USHER_INGEST_PLACES_DIR", str(home.places))
             # New tenants observe; the one for trying things out on a laptop enforces.
             env.setdefault("USHER_INGEST_PIPELINE_ENFORCING_TENANTS", DEV_TENANT)
             for leaf in LEAVES:

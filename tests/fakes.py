@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from services.common.client import ClientSettings, connect
 from services.common.db import DatabaseSettings
@@ -461,6 +461,7 @@ async def running_ingest(
     peer_timeout: float = 2.0,
     server: dict[str, Any] | None = None,
     places_dir: Path | None = None,
+    places_on_error: Literal["refuse", "leave_out"] = "refuse",
     **pipeline: Any,
 ) -> AsyncIterator[Front]:
     """Ingest on a database, beside a mesh; `pipeline` are fields of PipelineSettings.
@@ -481,6 +482,7 @@ async def running_ingest(
         policy_dir=policy_dir,
         policy_set=tiny_policy_set(policy_dir) if policy_set is None else policy_set,
         places_dir=tiny_places(mesh.folder / "places") if places_dir is None else places_dir,
+        places_on_error=places_on_error,
         pipeline=PipelineSettings(**{"enforcing_tenants": (TENANT,), "refresh_seconds": 0.2, **pipeline}),
         telemetry=TelemetrySettings(log_level="ERROR"),
     )

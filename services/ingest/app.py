@@ -11,7 +11,6 @@ from services.common.clock import SystemClock
 from services.common.db import open_database
 from services.common.errors import FailedPrecondition, UsherError
 from services.common.migrations import migrate
-from services.common.places import open_places
 from services.common.policy import PolicySetCache
 from services.common.shipped import SHIPPED, shipped_policy_set
 from services.common.telemetry import Telemetry
@@ -21,7 +20,7 @@ from services.ingest.ledger import Ledger
 from services.ingest.outbox import Outbox
 from services.ingest.peers import Peers
 from services.ingest.pipeline import Pipeline
-from services.ingest.places_watch import watch_places
+from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.restore import FraudMemory
 from services.ingest.servicer import IngestServicer, PolicyServicer
@@ -46,8 +45,13 @@ class Ingest:
         self._database = open_database(settings.database, schema="ingest")
         migrate(self._database, "ingest")
         self._store = open_store(self._database)
-        self._places = open_places(settings.places_dir)
-        watch_places(self._places, clock, telemetry)
+        self._places = PlacesInForce(
+            settings.places_dir,
+            leave_out=settings.places_on_error == "leave_out",
+            reload_seconds=settings.places_reload_seconds,
+            clock=clock,
+            telemetry=telemetry,
+        )
         # Retried by the client only where twice is once.
         self._channels = [
             connect(settings.compliance, telemetry=telemetry, idempotent=[paths.EVALUATE]),
@@ -118,7 +122,14 @@ class Ingest:
         await self._door.start()
         await self._database.run(self._store.maintain, self._clock.now_ms())
         await self._shards.start()
-        chores = (self._flush(), self._maintain(), self._outbox.run(), self._policy.run(), self._shards.run())
+        chores = (
+            self._flush(),
+            self._maintain(),
+            self._outbox.run(),
+            self._policy.run(),
+            self._shards.run(),
+            self._places.run(),
+        )
         self._chores = [asyncio.create_task(self._watched(chore)) for chore in chores]
         return self
 

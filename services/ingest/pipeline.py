@@ -27,7 +27,6 @@ from services.common.errors import (
     StateBehind,
     UsherError,
 )
-from services.common.places import Places
 from services.common.telemetry import NEW_TRACE, Telemetry, TraceContext
 from services.ingest import degrade, wire
 from services.ingest.assembly import Answers, assemble, positions_of
@@ -37,6 +36,7 @@ from services.ingest.ledger import Ledger, failed_event
 from services.ingest.messages import outage_alert
 from services.ingest.outbox import ALERTS, Outbox
 from services.ingest.peers import AwayError, Peers
+from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.records import NO_PROFILE, Commit, Committed, LostRaceError, Profile, Receipt
 from services.ingest.restore import FraudMemory
@@ -84,7 +84,7 @@ class Pipeline:
         outbox: Outbox,
         policy: PolicyInForce,
         memory: FraudMemory,
-        places: Places,
+        places: PlacesInForce,
         settings: PipelineSettings,
         clock: Clock,
         telemetry: Telemetry,
@@ -278,7 +278,8 @@ class Pipeline:
             times.append(time.perf_counter())
             crash_point("ask.before")
             batch_ms, policy_set = self._clock.now_ms(), self._policy.policy_set
-            places = self._places.columns([item.address for item in items])
+            data = self._places.current
+            places = data.columns([item.address for item in items])
             asked = await self._ask(items, places, policy_set, batch_ms)
             crash_point("ask.after")
             if asked.errors:
@@ -290,7 +291,7 @@ class Pipeline:
             times.append(time.perf_counter())
             crash_point("decide.before")
             commit, undecidable = await self._decide(
-                items, profiles, places, asked, policy_set, batch_ms, times
+                items, profiles, places, data.version, asked, policy_set, batch_ms, times
             )
             crash_point("decide.after")
             if commit is None:
@@ -498,6 +499,7 @@ class Pipeline:
         items: list[Item],
         profiles: dict[bytes, Profile],
         places: event_pb2.Places,
+        place_data: str,
         asked: Asked,
         policy_set: str,
         batch_ms: int,
@@ -549,7 +551,7 @@ class Pipeline:
         answers = Answers(
             items=items,
             policy_set=policy_set,
-            place_data=self._places.version,
+            place_data=place_data,
             places=places,
             modes=modes,
             flags=flags,
@@ -598,7 +600,7 @@ class Pipeline:
                     profile_of=[place[user] for user, _, _ in piece],
                     # What was late then is late still.
                     item_flags=[FOLD_ONLY | flag & (LATE | IMPORT) for _, _, flag in piece],
-                    places=self._places.columns(
+                    places=self._places.current.columns(
                         [event_pb2.Event.FromString(event).ip_address for _, event, _ in piece]
                     ),
                     compliance_risk=[0.0] * len(piece),

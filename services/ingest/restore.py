@@ -13,10 +13,10 @@ from itertools import groupby
 
 from services.common.clock import Clock
 from services.common.errors import StateBehind
-from services.common.places import Places
 from services.common.telemetry import Telemetry
 from services.ingest.items import OLD, SUPPRESSED
 from services.ingest.peers import AwayError, Peers
+from services.ingest.places import PlacesInForce
 from services.ingest.store import Store
 from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2
@@ -35,7 +35,7 @@ class FraudMemory:
         self,
         store: Store,
         peers: Peers,
-        places: Places,
+        places: PlacesInForce,
         restore_days: float,
         clock: Clock,
         telemetry: Telemetry,
@@ -140,7 +140,9 @@ class FraudMemory:
             events = [row[3] for row in some]
             for start in range(0, len(events), _PIECE):
                 piece = events[start : start + _PIECE]
-                places = self._places.columns([event_pb2.Event.FromString(one).ip_address for one in piece])
+                places = self._places.current.columns(
+                    [event_pb2.Event.FromString(one).ip_address for one in piece]
+                )
                 await self._peers.restore(
                     fraud_pb2.RestoreRequest(tenant=tenant, events=piece, places=places)
                 )

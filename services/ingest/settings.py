@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from services.common.client import ClientSettings
 from services.common.db import DatabaseSettings
@@ -70,5 +71,14 @@ class IngestSettings:
     """Put in force at start where none is yet: an id, or `shipped`, the set that this release ships."""
     places_dir: Path = SHIPPED
     """Folder of GeoIP and reputation data, with its places.json; what is shipped unless set."""
+    places_on_error: Literal["refuse", "leave_out"] = "refuse"
+    """What is done at start about a file of it that is missing or corrupt: `refuse` to start, or `leave_out` that file, told
+    by log and metric; its places are then unknown, never guessed."""
+    places_reload_seconds: float = 30.0
+    """How often the folder is looked at for changed files, 1 to 3,600."""
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.places_reload_seconds <= 3600:
+            raise ValueError("places_reload_seconds must be from 1 to 3,600")

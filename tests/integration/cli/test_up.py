@@ -62,7 +62,9 @@ class Up:
                 fields = status.read_text().rpartition(")")[2].split()
                 if int(fields[1]) == self.process.pid and fields[0] != "Z":
                     arguments = status.with_name("cmdline").read_bytes().split(b"\0")
-                    found[arguments[-2].decode()] = int(status.parent.name)
+                    # One that is ending has no arguments any more.
+                    if len(arguments) > 1:
+                        found[arguments[-2].decode()] = int(status.parent.name)
         return found
 
 
