@@ -375,7 +375,7 @@ class Action(_message.Message):
     def __init__(self, kind: _Optional[_Union[ActionKind, str]] = ..., enforced_by: _Optional[_Union[EnforcedBy, str]] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., viewer_message_key: _Optional[str] = ...) -> None: ...
 
 class Verdict(_message.Message):
-    __slots__ = ("status", "applicable", "findings", "gaps", "processing", "assumptions", "risk", "flags", "ledger_version", "conflicts", "remedies")
+    __slots__ = ("status", "applicable", "findings", "gaps", "processing", "assumptions", "risk", "flags", "ledger_version", "conflicts", "remedies", "consent_conflicts", "consent_problems", "ledger_consent")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     APPLICABLE_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -387,6 +387,9 @@ class Verdict(_message.Message):
     LEDGER_VERSION_FIELD_NUMBER: _ClassVar[int]
     CONFLICTS_FIELD_NUMBER: _ClassVar[int]
     REMEDIES_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_CONFLICTS_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_CONSENT_FIELD_NUMBER: _ClassVar[int]
     status: ComplianceStatus
     applicable: _containers.RepeatedScalarFieldContainer[str]
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
@@ -398,7 +401,48 @@ class Verdict(_message.Message):
     ledger_version: int
     conflicts: _containers.RepeatedCompositeFieldContainer[Conflict]
     remedies: _containers.RepeatedCompositeFieldContainer[RemedyAction]
-    def __init__(self, status: _Optional[_Union[ComplianceStatus, str]] = ..., applicable: _Optional[_Iterable[str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., processing: _Optional[_Iterable[_Union[Processing, _Mapping]]] = ..., assumptions: _Optional[_Iterable[str]] = ..., risk: _Optional[float] = ..., flags: _Optional[int] = ..., ledger_version: _Optional[int] = ..., conflicts: _Optional[_Iterable[_Union[Conflict, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyAction, _Mapping]]] = ...) -> None: ...
+    consent_conflicts: _containers.RepeatedCompositeFieldContainer[ConsentConflict]
+    consent_problems: _containers.RepeatedCompositeFieldContainer[ConsentStringProblem]
+    ledger_consent: LedgerConsent
+    def __init__(self, status: _Optional[_Union[ComplianceStatus, str]] = ..., applicable: _Optional[_Iterable[str]] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., gaps: _Optional[_Iterable[_Union[Gap, _Mapping]]] = ..., processing: _Optional[_Iterable[_Union[Processing, _Mapping]]] = ..., assumptions: _Optional[_Iterable[str]] = ..., risk: _Optional[float] = ..., flags: _Optional[int] = ..., ledger_version: _Optional[int] = ..., conflicts: _Optional[_Iterable[_Union[Conflict, _Mapping]]] = ..., remedies: _Optional[_Iterable[_Union[RemedyAction, _Mapping]]] = ..., consent_conflicts: _Optional[_Iterable[_Union[ConsentConflict, _Mapping]]] = ..., consent_problems: _Optional[_Iterable[_Union[ConsentStringProblem, _Mapping]]] = ..., ledger_consent: _Optional[_Union[LedgerConsent, _Mapping]] = ...) -> None: ...
+
+class ConsentConflict(_message.Message):
+    __slots__ = ("fact", "value", "decided_by", "overruled")
+    FACT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    OVERRULED_FIELD_NUMBER: _ClassVar[int]
+    fact: str
+    value: str
+    decided_by: str
+    overruled: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fact: _Optional[str] = ..., value: _Optional[str] = ..., decided_by: _Optional[str] = ..., overruled: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConsentStringProblem(_message.Message):
+    __slots__ = ("field", "reason", "message")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    reason: str
+    message: str
+    def __init__(self, field: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class LedgerConsent(_message.Message):
+    __slots__ = ("granted", "denied", "status", "obtained_time", "withdrawn_time", "expires_time")
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    DENIED_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    OBTAINED_TIME_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_TIME_FIELD_NUMBER: _ClassVar[int]
+    granted: _containers.RepeatedScalarFieldContainer[str]
+    denied: _containers.RepeatedScalarFieldContainer[str]
+    status: str
+    obtained_time: _timestamp_pb2.Timestamp
+    withdrawn_time: _timestamp_pb2.Timestamp
+    expires_time: _timestamp_pb2.Timestamp
+    def __init__(self, granted: _Optional[_Iterable[str]] = ..., denied: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., obtained_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., withdrawn_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("regulation", "article", "reason", "rule", "pack_version", "remedy", "verification", "reviewed_by", "severity", "forbids_act", "consent_cannot_cure")
