@@ -357,25 +357,38 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
 
 FINDING_SENTENCES: Final[dict[str, str]] = {
     "BEST_INTEREST_OF_MINOR": "A minor's data are processed against the minor's best interest.",
+    "BREACH_ASSESSMENT_LATE": "A suspected data breach was assessed too late, or not at all.",
     "BREACH_REGULATOR_LATE": "The regulator was notified of a data breach too late, or not at all.",
+    "BREACH_SUBJECTS_LATE": "The people affected by a data breach were told too late.",
     "BULK_EXPORT_NOT_MINIMISED": "More data leave than their purpose needs.",
     "CHILD_CONSENT_WITHOUT_PARENT": "A child consented without a holder of parental responsibility.",
     "CONSENT_EXPIRED": "The consent relied upon has expired.",
     "COPPA_NO_SEPARATE_DISCLOSURE_CONSENT": "A child's data are disclosed without separate parental consent.",
+    "DATA_KEPT_INDEFINITELY": "A child's data are kept without end.",
+    "DATA_NOT_STRICTLY_NECESSARY": "Sensitive data are used beyond what is strictly necessary.",
+    "GEOLOCATION_SALE_BAN": "The law bans the sale of precise locations.",
     "GPC_IGNORED": "The viewer's browser signals an opt-out (Global Privacy Control) that is not honoured.",
+    "GUARDIAN_ACCOUNT_NOT_LINKED": "A minor's account is not linked to a guardian's.",
     "LOCALISATION_BREACH": "The data are kept outside the country in which the law wants them kept.",
     "MARKETING_AFTER_OPT_OUT": "The viewer opted out of marketing, and it goes on.",
     "MINOR_PROTECTION_DATA_USED_COMMERCIALLY": (
         "Data collected to protect minors are used for commercial purposes."
     ),
+    "NOTICE_NOT_GIVEN": "The notice that the law asks for was not given.",
     "NO_LEGAL_BASIS_CONSENT_ABSENT": "The processing relies on consent, and there is none.",
     "OPT_OUT_NOT_ACTIONED": "The viewer opted out, and the time to act upon it has passed.",
     "PRIVACY_BY_DEFAULT": "The most private setting is not the default.",
     "PROCESSING_AFTER_WITHDRAWAL": "The viewer withdrew consent, and the processing goes on.",
+    "PROCESSOR_WITHOUT_CONTRACT": "A processor acts without a contract.",
+    "PROFILED_AD_ON_SPECIAL_CATEGORIES": "Advertising is profiled on special categories of data.",
     "PROFILED_AD_TO_MINOR": "A minor is shown advertising based on profiling.",
     "PROFILING_ON_BY_DEFAULT": "Profiling is on without the viewer having switched it on.",
     "PURPOSE_LIMITATION": "Data are used for a purpose for which they were not collected.",
+    "REFUSAL_NOT_OFFERED": "There is no way to refuse personalisation.",
+    "RETENTION_POLICY_MISSING": "The retention policy is not published.",
     "RIGHTS_REQUEST_OVERDUE": "A data subject's request was not answered in time.",
+    "SENSITIVE_DATA_SALE_BAN": "The law bans the sale of sensitive data.",
+    "STANDARD_CONTRACT_NOT_NOTIFIED": "A standard contract was not notified to the authority in time.",
     "TCF_PURPOSE_REQUIRES_CONSENT_NOT_LI": (
         "The purpose needs consent; the TCF string claims legitimate interests."
     ),

@@ -9,7 +9,10 @@ where there is more than one finding, half a point where there is any gap; at mo
 
 **Processing**: one entry for the purpose (or "*", every consent-based purpose, where none is declared), one for the
 recipient where data are shared, one for the transfer where there is one. The strictest rule decides: SUPPRESS before
-GAP before PERMITTED; among equals the graver, then the first by id. A viewer's own request is always permitted.
+GAP before PERMITTED; among equals the graver, then the first by id. A viewer's own request is always permitted. Where
+several regulations apply and answer differently on one entry, the strictest decides and `conflicts` shows the others.
+
+**Remedies** are what puts findings right, one entry a remedy with the rules that it serves; they are the caller's acts.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import NamedTuple
 
 from services.compliance.clocks import last_second
 from services.compliance.expression import Value, missing_fields
-from services.compliance.facts import HANDLING, SCHEMA, Facts, event_path, moments
+from services.compliance.facts import HANDLING, HANDLINGS, SCHEMA, Facts, event_path, moments
 from services.compliance.packs import ALWAYS, Clock, Lookup, Pack, Rule
 from usher.compliance.v1 import compliance_pb2
 from usher.decision.v1 import decision_pb2
@@ -71,6 +74,9 @@ class Law:
 
     def __init__(self, packs: Sequence[Pack]) -> None:
         self.packs = tuple(packs)
+        self._rules = {
+            pack.id: {handling: pack.rules_for(handling) for handling in HANDLINGS} for pack in packs
+        }
         self._territories = {pack.id: _Territory(pack.jurisdictions) for pack in packs}
         # Few combinations of areas make up most traffic.
         self._reaching = lru_cache(maxsize=4_096)(self._reach)
@@ -82,6 +88,7 @@ class Law:
         applicable: list[str] = []
         hits: list[_Hit] = []
         time = facts.time
+        handling = str(facts.values[_AT[HANDLING]])
         reaching = self._reaching(facts.establishment, facts.location, facts.residence)
         for pack, reached, unreached in reaching:
             if not pack.since <= time < pack.until:
@@ -98,7 +105,7 @@ class Law:
                     missing = (*unreached, *(event_path(path) for path in paths))
             if applies:
                 applicable.append(pack.id)
-            _find(pack, values, time, missing, hits)
+            _find(pack, self._rules[pack.id][handling], values, time, missing, hits)
         verdict = _verdict(facts, applicable, hits)
         since, until = self._validity(facts, [pack for pack, *_ in reaching])
         return Answer(
@@ -178,17 +185,22 @@ def _with_lookups(pack: Pack, facts: Facts) -> list[Value]:
 def _look_up(lookup: Lookup, facts: Facts) -> int:
     for connection in lookup.by:
         for area in getattr(facts, connection) or ():
-            for code in (area, area[:2]):
-                if code in lookup.values:
-                    return lookup.values[code]
+            found = lookup.at(area, facts.time)
+            if found is not None:
+                return found
     return lookup.default
 
 
 def _find(
-    pack: Pack, values: Sequence[Value], time: int, scope_missing: tuple[str, ...], hits: list[_Hit]
+    pack: Pack,
+    rules: Sequence[Rule],
+    values: Sequence[Value],
+    time: int,
+    scope_missing: tuple[str, ...],
+    hits: list[_Hit],
 ) -> None:
     """Adds the rules of a pack that speak. `scope_missing`: what keeps it unknown whether the pack applies."""
-    for rule in pack.rules:
+    for rule in rules:
         if not rule.since <= time < rule.until:
             continue
         if rule.trigger is not None and rule.trigger.test(values) is not True:
@@ -218,15 +230,15 @@ def _missing(rule: Rule, pack: Pack, values: Sequence[Value]) -> list[str]:
     paths = [path for path in rule.requires if values[_AT[path]] is None]
     if rule.condition is not None:
         paths += missing_fields(rule.condition.tree, pack.schema, values)
-    if rule.clock is not None and values[_AT[rule.clock.start]] is None:
-        paths.append(rule.clock.start)
+    if rule.clock is not None and values[_AT[rule.clock.start[0]]] is None:
+        paths.append(rule.clock.start[0])
     return paths
 
 
 def _run_out(clock: Clock, values: Sequence[Value], time: int) -> bool | None:
     """Whether a clock ran out before it was stopped, or before now; unknown without its start."""
-    start = values[_AT[clock.start]]
-    if not isinstance(start, int):
+    start = _start(clock, values)
+    if start is None:
         return None
     end = last_second(start, clock.period)
     if clock.extension is not None:
@@ -234,9 +246,16 @@ def _run_out(clock: Clock, values: Sequence[Value], time: int) -> bool | None:
         # An extension counts once notified, and only when notified within the period that it extends.
         if isinstance(notified, int) and notified <= min(time, end):
             end = _extended(clock, start)
-    stopped = values[_AT[clock.stop]] if clock.stop else None
-    reached = stopped if isinstance(stopped, int) and stopped <= time else time
-    return reached > end
+    stops = [moment for path in clock.stop if isinstance(moment := values[_AT[path]], int)]
+    return min([time, *stops]) > end
+
+
+def _start(clock: Clock, values: Sequence[Value]) -> int | None:
+    """The latest of the facts at which a clock begins; unknown without the first."""
+    moments = [values[_AT[path]] for path in clock.start]
+    if moments[0] is None:
+        return None
+    return max(moment for moment in moments if isinstance(moment, int))
 
 
 def _extended(clock: Clock, start: int) -> int:
@@ -248,8 +267,8 @@ def _extended(clock: Clock, start: int) -> int:
 
 
 def _ends(clock: Clock, values: Sequence[Value]) -> list[int]:
-    start = values[_AT[clock.start]]
-    if not isinstance(start, int):
+    start = _start(clock, values)
+    if start is None:
         return []
     ends = [last_second(start, clock.period)]
     if clock.extension is not None and values[_AT[clock.extension_notified]] is not None:
@@ -275,7 +294,10 @@ def _verdict(facts: Facts, applicable: list[str], hits: list[_Hit]) -> decision_
         processing=_processing(facts, applicable, findings, gaps),
         assumptions=facts.assumptions,
         risk=_risk(findings, gaps),
+        remedies=_remedies(findings),
     )
+    if len(applicable) > 1:
+        verdict.conflicts.extend(_conflicts(applicable, findings, gaps, verdict.processing))
     verdict.flags = _flags(facts, findings, verdict.processing)
     return verdict
 
@@ -293,7 +315,57 @@ def _finding(hit: _Hit) -> decision_pb2.Finding:
         reviewed_by=rule.reviewed_by,
         severity=rule.severity,
         forbids_act=rule.forbids_act,
+        consent_cannot_cure=rule.consent_cannot_cure,
     )
+
+
+def _remedies(findings: Sequence[_Hit]) -> list[decision_pb2.RemedyAction]:
+    """One entry a remedy; the findings are gravest first, and so are these."""
+    found: dict[str, decision_pb2.RemedyAction] = {}
+    for hit in findings:
+        entry = found.get(hit.rule.remedy)
+        if entry is None:
+            entry = found[hit.rule.remedy] = decision_pb2.RemedyAction(
+                remedy=hit.rule.remedy,
+                severity=hit.rule.severity,
+                enforced_by=decision_pb2.ENFORCED_BY_CALLER,
+            )
+        entry.rules.append(hit.rule.id)
+    return list(found.values())
+
+
+def _conflicts(
+    applicable: Sequence[str],
+    findings: Sequence[_Hit],
+    gaps: Sequence[_Hit],
+    processing: Iterable[decision_pb2.Processing],
+) -> list[decision_pb2.Conflict]:
+    """For each entry that a rule decided: the regulations that apply and ask for less."""
+    conflicts: list[decision_pb2.Conflict] = []
+    for entry in processing:
+        if not entry.rule:
+            continue
+        affects = "recipient" if entry.recipient else "transfer" if entry.destination else "purposes"
+        demands = {hit.pack.id: _GAP for hit in gaps if hit.rule.affects == affects}
+        demands |= {hit.pack.id: _SUPPRESS for hit in findings if hit.rule.affects == affects}
+        less = [
+            name
+            for name in applicable
+            if _STRICTNESS[demands.get(name, _PERMITTED)] < _STRICTNESS[entry.state]
+        ]
+        if less:
+            conflicts.append(
+                decision_pb2.Conflict(
+                    purpose=entry.purpose,
+                    recipient=entry.recipient,
+                    destination=entry.destination,
+                    decided_by=entry.rule.partition(".")[0],
+                    rule=entry.rule,
+                    state=entry.state,
+                    less_strict=less,
+                )
+            )
+    return conflicts
 
 
 def _status(findings: Sequence[_Hit], gaps: Sequence[_Hit]) -> decision_pb2.ComplianceStatus:

@@ -6,8 +6,9 @@ The syntax is a subset of CEL's (https://github.com/google/cel-spec), so that op
     has(user_age) && user_age < 13
 
 Literals are 64-bit integers, strings and booleans; a list is a literal, a list named by the pack, or a field. Operators:
-`&& || ! == != < <= > >= in`, parentheses and `has(field)`. There are no calls, no arithmetic, no loops and no access
-to anything but the fields of the schema. A time is compared with another time field or with a literal date
+`&& || ! == != < <= > >= in`, parentheses, `has(field)` and `sets.intersects(list, list)` (whether two lists share a
+value; the name is that of CEL's extension). There are no other calls, no arithmetic, no loops and no access to anything
+but the fields of the schema. A time is compared with another time field or with a literal date
 (`event_time >= "2026-01-26"`, midnight UTC).
 
 A field without a value is unknown, and so is every comparison with it; `&&`, `||` and `!` follow Kleene's strong
@@ -105,7 +106,14 @@ class Compare(NamedTuple):
     right: Node
 
 
-Node = Literal | ListOf | FieldRef | Has | Not | Junction | Compare
+class Intersects(NamedTuple):
+    """Whether two lists, a field's and a constant or another field's, share a value."""
+
+    left: Node
+    right: Node
+
+
+Node = Literal | ListOf | FieldRef | Has | Not | Junction | Compare | Intersects
 
 
 class Compiled(NamedTuple):
@@ -302,8 +310,17 @@ class _Parser:
             self._expect(")")
             self._known(field)
             return Has(field.text)
+        if token.text == "sets.intersects" and called:
+            self._take()
+            left = self._primary(0)
+            self._expect(",")
+            right = self._primary(0)
+            self._expect(")")
+            return Intersects(left, right)
         if called:
-            raise ExpressionError(f"{token.text}() at {token.position}: there are no calls, only has(field)")
+            raise ExpressionError(
+                f"{token.text}() at {token.position}: there are no calls, only has(field) and sets.intersects(list, list)"
+            )
         if token.text in self._lists:
             return _constant_list(list(self._lists[token.text]), token.text)
         self._known(token)
@@ -406,19 +423,21 @@ class _Generator:
                 self._check_operand(operand, "!")
             case Compare():
                 self._check_comparison(node)
+            case Intersects():
+                self._check_intersection(node)
             case _ if self._type(node) is not Type.BOOL:
                 raise ExpressionError(f"a condition is true or false, {_describe(node)} is not")
             case _:
                 pass
 
     def _check_operand(self, node: Node, operator: str) -> None:
-        if not isinstance(node, Junction | Not | Compare) and self._type(node) is not Type.BOOL:
+        if not isinstance(node, _CONDITIONS) and self._type(node) is not Type.BOOL:
             raise ExpressionError(f"{operator} joins conditions, {_describe(node)} is none")
         self.check_condition(node)
 
     def _type(self, node: Node) -> Type:
         match node:
-            case Literal(bool()) | Has() | Not() | Junction() | Compare():
+            case Literal(bool()) | Has() | Not() | Junction() | Compare() | Intersects():
                 return Type.BOOL
             case Literal(int()):
                 return Type.INT
@@ -433,7 +452,7 @@ class _Generator:
     def _check_comparison(self, node: Compare) -> None:
         operator, left, right = node
         for side in (left, right):
-            if isinstance(side, Junction | Not | Compare):
+            if isinstance(side, _CONDITIONS):
                 raise ExpressionError(f"{operator} compares values, not conditions: {_describe(side)}")
         if not isinstance(left, FieldRef) and not isinstance(right, FieldRef):
             raise ExpressionError(
@@ -460,6 +479,16 @@ class _Generator:
             )
         if operator not in ("==", "!=") and left_type not in (Type.INT, Type.TIME):
             raise ExpressionError(f"{operator} orders ints and times, not a {left_type.value}")
+
+    def _check_intersection(self, node: Intersects) -> None:
+        sides = (node.left, node.right)
+        for side in sides:
+            if isinstance(side, _CONDITIONS) or self._type(side) not in _ELEMENT:
+                raise ExpressionError(f"sets.intersects compares lists, {_describe(side)} is none")
+        if not any(isinstance(side, FieldRef) for side in sides):
+            raise ExpressionError("sets.intersects of two constant lists names no field: it never changes")
+        if self._type(node.left) is not self._type(node.right):
+            raise ExpressionError("sets.intersects compares lists of one type")
 
     def _instant(self, node: Node) -> int:
         if not isinstance(node, Literal) or not isinstance(node.value, str):
@@ -524,6 +553,8 @@ class _Generator:
                 return name
             case Compare():
                 return self._emit_comparison(node, depth)
+            case Intersects():
+                return self._emit_intersection(node, depth)
             case Has(path):
                 name = self._temporary()
                 self._line(depth, f"{name} = {self._read(path)} is not None")
@@ -573,10 +604,32 @@ class _Generator:
         self._line(depth, f"{name} = None if {' or '.join(unknown)} else {comparison}")
         return name
 
+    def _emit_intersection(self, node: Intersects, depth: int) -> str:
+        constant, field = node.left, node.right
+        if isinstance(constant, FieldRef):
+            constant, field = field, constant
+        assert isinstance(field, FieldRef)
+        held = self._temporary()
+        self._line(depth, f"{held} = {self._read(field.path)}")
+        name = self._temporary()
+        if isinstance(constant, ListOf):
+            other = self._constant(frozenset(constant.values))
+            self._line(depth, f"{name} = None if {held} is None else not {other}.isdisjoint({held})")
+        else:
+            assert isinstance(constant, FieldRef)
+            other = self._temporary()
+            self._line(depth, f"{other} = {self._read(constant.path)}")
+            unknown = f"{held} is None or {other} is None"
+            self._line(depth, f"{name} = None if {unknown} else not {{*{held}}}.isdisjoint({other})")
+        return name
+
     def _is_time(self, *sides: Node) -> bool:
         return any(
             isinstance(side, FieldRef) and self._schema.types[side.path] is Type.TIME for side in sides
         )
+
+
+_CONDITIONS = (Junction, Not, Compare, Intersects)
 
 
 def _describe(node: Node) -> str:
@@ -619,6 +672,15 @@ def _explain(node: Node, schema: Schema, values: Sequence[Value], found: dict[st
             ]
             found.update(dict.fromkeys(unknown))
             return None if unknown else _compare(operator, sides[0], sides[1])
+        case Intersects(left, right):
+            sides = [_held(side, schema, values) for side in (left, right)]
+            unknown = [
+                side.path
+                for side, held in zip((left, right), sides, strict=True)
+                if held is None and isinstance(side, FieldRef)
+            ]
+            found.update(dict.fromkeys(unknown))
+            return None if unknown else _share(sides[0], sides[1])
     raise AssertionError(node)
 
 
@@ -654,6 +716,10 @@ def _held(node: Node, schema: Schema, values: Sequence[Value]) -> Value:
         case Has(path):
             return values[schema.positions[path]] is not None
     raise AssertionError(node)
+
+
+def _share(left: Value, right: Value) -> bool:
+    return isinstance(left, tuple) and isinstance(right, tuple) and not set(left).isdisjoint(right)
 
 
 def _compare(operator: str, left: Value, right: Value) -> bool:

@@ -37,6 +37,9 @@ HANDLING = "handling"
 """What is being done: "processing" of data for a purpose, a viewer's own "rights" request, an "incident" of the
 controller's, or a "retention" check. Never unknown."""
 
+HANDLINGS = ("processing", "rights", "incident", "retention")
+"""Every value of HANDLING."""
+
 END_OF_TIMES = 4_133_980_800
 """2101-01-01, in seconds since 1970 UTC: times of the contract lie in the years 1970 to 2100."""
 
@@ -154,7 +157,12 @@ def _kind(field: FieldDescriptor, path: str) -> tuple[Type, Callable[[Any], Valu
 
 _FIELDS: list[tuple[str, Type]] = []
 _ROOT = _walk(event_pb2.PrivacyFacts.DESCRIPTOR, "", _FIELDS)
-_DERIVED = [("event_time", Type.TIME), (HANDLING, Type.STRING), ("residence_country", Type.STRING)]
+_DERIVED = [
+    ("event_time", Type.TIME),
+    (HANDLING, Type.STRING),
+    ("residence_country", Type.STRING),
+    ("residence_area", Type.STRING),
+]
 
 SCHEMA = Schema([*_FIELDS, *_DERIVED])
 """Every fact of PrivacyFacts by its path below `privacy` ("consent.status"), and the derived ones."""
@@ -168,6 +176,7 @@ _DERIVED_PATHS = {
     "event_time": "event_time",
     HANDLING: "event_type",
     "residence_country": "privacy.user_residence",
+    "residence_area": "privacy.user_residence",
 }
 
 
@@ -224,6 +233,7 @@ def read_facts(event: event_pb2.Event, address_country: str, *, own_right: bool)
     values[_AT["event_time"]] = time
     values[_AT[HANDLING]] = _handling(privacy, values, own_right)
     values[_AT["residence_country"]] = residence[0][:2] if residence else None
+    values[_AT["residence_area"]] = residence[0] if residence else None
     establishment = values[_AT["controller_established_in"]]
     return Facts(
         values,

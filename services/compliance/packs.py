@@ -2,14 +2,16 @@
 
 A pack names the regulation, where and to whom it applies (`scope`), its rules with article, condition, severity and
 remedy, and facts for people (deadlines, fines, rights; carried, not evaluated). The classes below describe every key.
-Loading checks everything and reports every problem at once; a pack that loads can be evaluated.
+Loading checks everything and reports every problem at once, with its line; a pack that loads can be evaluated, and each
+of its rules can both be violated and kept (services/compliance/solve.py).
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import yaml
@@ -23,7 +25,8 @@ from services.compliance.expression import (
     compile_expression,
     parse_instant,
 )
-from services.compliance.facts import SCHEMA
+from services.compliance.facts import HANDLING, HANDLINGS, SCHEMA
+from services.compliance.solve import Verdict, contradiction, possible
 
 MAX_PACK_BYTES = 1_000_000
 MAX_RULES = 200
@@ -58,11 +61,11 @@ class PackError(ValueError):
 class Clock(NamedTuple):
     """A period that a rule waits for: the rule is violated only once it has run out."""
 
-    start: str
-    """Fact at which it begins."""
+    start: tuple[str, ...]
+    """Facts at which it begins: the latest of them. The first must be known, the others count where they are."""
     period: Period
-    stop: str
-    """Fact that ends it in time ("rights_request.answered_time"); empty: nothing does."""
+    stop: tuple[str, ...]
+    """Facts that end it in time ("rights_request.answered_time"), whichever comes first; empty: nothing does."""
     extension: Period | None
     """What comes on top when `extension_notified` lies within the period."""
     extension_notified: str
@@ -88,8 +91,14 @@ class Rule(NamedTuple):
     remedy: str
     affects: str
     forbids_act: bool
+    consent_cannot_cure: bool
+    """No consent makes it lawful: its condition may read nothing of the consent."""
     verification: str
     reviewed_by: str
+    source: str
+    """Where a verified rule was read."""
+    handlings: frozenset[str]
+    """Handlings (facts.HANDLINGS) under which its trigger can be true: the others need not ask it."""
     since: int
     """In force from this second since 1970 UTC."""
     until: int
@@ -102,7 +111,19 @@ class Lookup(NamedTuple):
     name: str
     by: tuple[str, ...]
     default: int
-    values: dict[str, int]
+    values: dict[str, tuple[tuple[int, int], ...]]
+    """(in force from this second since 1970 UTC, value) by jurisdiction, in order of time."""
+
+    def at(self, area: str, time: int) -> int | None:
+        """The number in force in an area, itself or as part of its country; None where the table has none."""
+        for code in (area, area[:2]):
+            held = None
+            for since, value in self.values.get(code, ()):
+                if since <= time:
+                    held = value
+            if held is not None:
+                return held
+        return None
 
 
 class Pack(NamedTuple):
@@ -112,6 +133,8 @@ class Pack(NamedTuple):
     short_name: str
     name: str
     version: str
+    digest: str
+    """SHA-256 of its document, in hexadecimal."""
     jurisdictions: tuple[str, ...]
     connections: tuple[str, ...]
     article: str
@@ -125,6 +148,14 @@ class Pack(NamedTuple):
     rules: tuple[Rule, ...]
     instants: tuple[int, ...]
     """Dates at which its answer may change: of its own, of its rules and of their conditions."""
+    notes: tuple[str, ...]
+    """What is not modelled, and readings that were chosen."""
+    facts: dict[str, Any]
+    """For people: what the law says, with provision and verification. Not evaluated."""
+
+    def rules_for(self, handling: str) -> tuple[Rule, ...]:
+        """The rules that can speak under a handling."""
+        return tuple(rule for rule in self.rules if handling in rule.handlings)
 
 
 def load_packs(documents: Mapping[str, bytes]) -> tuple[Pack, ...]:
@@ -157,10 +188,17 @@ def load_pack(document: bytes) -> Pack:
     except yaml.YAMLError as error:
         raise PackError([f"not YAML: {error}"]) from error
     reader = _Reader(tree, "pack")
-    pack = _pack(reader)
+    pack = _pack(reader, hashlib.sha256(document).hexdigest())
     if reader.problems or pack is None:
         raise PackError(reader.problems)
     return pack
+
+
+class _Mapping(dict[Any, Any]):
+    """A mapping that knows the lines of its keys."""
+
+    line = 0
+    lines: dict[Any, int]
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -175,6 +213,15 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             )
         return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return]
 
+    def construct_located(self, node: Any) -> Iterator[_Mapping]:
+        found = _Mapping()
+        found.line = node.start_mark.line + 1
+        yield found
+        found.update(self.construct_mapping(node))
+        found.lines = {self.construct_object(key): key.start_mark.line + 1 for key, _ in node.value}
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_located)
 
 _Loader.yaml_implicit_resolvers = {
     first: [
@@ -193,6 +240,8 @@ class _Reader:
         self.problems: list[str] = [] if problems is None else problems
         self.path = path
         self._left: dict[str, Any] = {}
+        self._line: int = getattr(tree, "line", 0)
+        self._lines: dict[Any, int] = getattr(tree, "lines", {})
         if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
             self._left = dict(tree)
             self._keys: set[str] = set()
@@ -201,10 +250,15 @@ class _Reader:
             self.problem("is not a mapping with text keys")
 
     def problem(self, text: str, key: str = "") -> None:
-        self.problems.append(f"{self.path}{'.' if key else ''}{key} {text}")
+        line = self._lines.get(key, self._line)
+        where = f"line {line}: " if line else ""
+        self.problems.append(f"{where}{self.path}{'.' if key else ''}{key} {text}")
 
     def has(self, key: str) -> bool:
         return key in self._left
+
+    def peek(self, key: str) -> Any:
+        return self._left.get(key)
 
     def take(self, key: str) -> Any:
         self._keys.add(key)
@@ -271,6 +325,20 @@ class _Reader:
             self.problem(f"is not a date: {error}", key)
             return default
 
+    def names(self) -> list[str]:
+        """Keys that were not taken yet."""
+        return list(self._left)
+
+    def lines_of(self, key: str) -> tuple[str, ...]:
+        """A list of remarks; empty where there are none."""
+        value = self.take(key)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+            self.problem("is a list of texts", key)
+            return ()
+        return tuple(item.strip() for item in value)
+
     def inner(self, key: str) -> _Reader:
         return _Reader(self.take(key), f"{self.path}.{key}", self.problems)
 
@@ -280,7 +348,7 @@ class _Reader:
             self.problem(f"is no key of a pack{f'; did you mean {close[0]}?' if close else ''}", key)
 
 
-def _pack(reader: _Reader) -> Pack | None:
+def _pack(reader: _Reader, digest: str) -> Pack | None:
     pack_id = reader.text("id", _ID)
     reader.path = pack_id or "pack"
     short_name = reader.text("short_name")
@@ -297,9 +365,15 @@ def _pack(reader: _Reader) -> Pack | None:
     applies = _expression(scope, "when", schema, lists)
     scope.done()
     rules = _rules(reader, pack_id, schema, lists)
-    reader.take("facts")
-    reader.take("notes")
+    facts = reader.take("facts")
+    if facts is not None and not isinstance(facts, dict):
+        reader.problem("is a mapping", "facts")
+    notes = reader.lines_of("notes")
     reader.done()
+    if reader.problems:
+        return None
+    numbers = {lookup.name: _numbers(lookup) for lookup in lookups}
+    reader.problems += _contradictions(rules, applies, schema, numbers, (since, until))
     if reader.problems:
         return None
     return Pack(
@@ -307,6 +381,7 @@ def _pack(reader: _Reader) -> Pack | None:
         short_name=short_name,
         name=name,
         version=version,
+        digest=digest,
         jurisdictions=jurisdictions,
         connections=connections,
         article=article,
@@ -316,12 +391,58 @@ def _pack(reader: _Reader) -> Pack | None:
         schema=schema,
         lookups=lookups,
         rules=rules,
-        instants=_instants(since, until, applies, rules),
+        instants=_instants(since, until, applies, rules, lookups),
+        notes=notes,
+        facts=facts or {},
     )
 
 
-def _instants(since: int, until: int, applies: Compiled | None, rules: Iterable[Rule]) -> tuple[int, ...]:
+def _contradictions(
+    rules: Sequence[Rule],
+    applies: Compiled | None,
+    schema: Schema,
+    numbers: Mapping[str, tuple[int, ...]],
+    force: tuple[int, int],
+) -> list[str]:
+    """Rules that no event can violate or every event must, and rules that say the same twice."""
+    problems: list[str] = []
+    said: dict[tuple[object, ...], Rule] = {}
+    for rule in rules:
+        if rule.until <= force[0] or rule.since >= force[1]:
+            problems.append(f"{rule.id} is never in force: it lies outside the time of its pack")
+        conditions = [item for item in (applies, rule.trigger) if item is not None]
+        if rule.condition is not None:
+            verdict = contradiction([item.tree for item in conditions], rule.condition.tree, schema, numbers)
+            if verdict is Verdict.NEVER:
+                problems.append(f"{rule.id} is unreachable: no event can violate it")
+            elif verdict is Verdict.ALWAYS and rule.clock is None:
+                problems.append(f"{rule.id} is contradictory: every event that it is about violates it")
+        trees = (
+            rule.trigger.tree if rule.trigger else None,
+            rule.condition.tree if rule.condition else rule.requires,
+        )
+        for other in (said[key] for key in said if key[:2] == trees):
+            if other.clock == rule.clock and other.since < rule.until and rule.since < other.until:
+                problems.append(f"{rule.id} contradicts {other.id}: both answer the same condition")
+        said[(*trees, rule.id)] = rule
+    return problems
+
+
+def _numbers(lookup: Lookup) -> tuple[int, ...]:
+    found = {lookup.default, *(value for dated in lookup.values.values() for _, value in dated)}
+    return tuple(sorted(found))
+
+
+def _instants(
+    since: int,
+    until: int,
+    applies: Compiled | None,
+    rules: Iterable[Rule],
+    lookups: Iterable[Lookup],
+) -> tuple[int, ...]:
     found = {since, until}
+    for lookup in lookups:
+        found.update(moment for dated in lookup.values.values() for moment, _ in dated)
     conditions = [applies]
     for rule in rules:
         found |= {rule.since, rule.until}
@@ -357,7 +478,7 @@ def _lists(reader: _Reader) -> dict[str, list[str] | list[int]]:
         return {}
     inner = reader.inner("lists")
     lists: dict[str, list[str] | list[int]] = {}
-    for name in list(inner._left):
+    for name in inner.names():
         if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,39}", name):
             inner.problem("is not a name in upper case", name)
         value = inner.take(name)
@@ -374,7 +495,7 @@ def _lookups(reader: _Reader) -> tuple[Lookup, ...]:
         return ()
     inner = reader.inner("lookups")
     lookups: list[Lookup] = []
-    for name in list(inner._left):
+    for name in inner.names():
         if not _WORD.fullmatch(name) or name in SCHEMA.types:
             inner.problem("is not a new name in lower case", name)
         table = inner.inner(name)
@@ -382,12 +503,27 @@ def _lookups(reader: _Reader) -> tuple[Lookup, ...]:
         default = table.number("default", 0, 1_000_000)
         values = table.inner("values")
         lookups.append(Lookup(name, by, default, {}))
-        for area in list(values._left):
+        for area in values.names():
             if not _JURISDICTION.fullmatch(area):
                 values.problem("is no jurisdiction", area)
-            lookups[-1].values[area] = values.number(area, 0, 1_000_000)
+            lookups[-1].values[area] = _dated(values, area)
         table.done()
     return tuple(lookups)
+
+
+def _dated(reader: _Reader, area: str) -> tuple[tuple[int, int], ...]:
+    """A number, or numbers by the date from which each holds."""
+    if not isinstance(reader.peek(area), dict):
+        return ((0, reader.number(area, 0, 1_000_000)),)
+    inner = reader.inner(area)
+    dated: list[tuple[int, int]] = []
+    for day in inner.names():
+        try:
+            dated.append((parse_instant(day), inner.number(day, 0, 1_000_000)))
+        except ValueError as error:
+            inner.take(day)
+            inner.problem(f"is not a date: {error}", day)
+    return tuple(sorted(dated))
 
 
 def _rules(
@@ -413,12 +549,13 @@ def _rule(
     rule_id = reader.text("id", _RULE_ID)
     reader.path = f"{pack_id}.{rule_id}"
     since, until = _force(reader)
+    trigger = _expression(reader, "when", schema, lists)
     rule = Rule(
         id=reader.path,
         article=reader.text("article", limit=200),
         reason=reader.text("reason", _REASON),
         summary=reader.text("summary"),
-        trigger=_expression(reader, "when", schema, lists),
+        trigger=trigger,
         condition=_expression(reader, "condition", schema, lists),
         requires=reader.texts("requires", re.compile(r"[a-z_.]+"), ()),
         clock=_clock(reader, schema),
@@ -426,12 +563,14 @@ def _rule(
         remedy=reader.text("remedy", _WORD),
         affects=reader.choice("affects", AFFECTS),
         forbids_act=reader.flag("forbids_act"),
+        consent_cannot_cure=reader.flag("consent_cannot_cure"),
         verification=reader.choice("verification", VERIFICATIONS),
         reviewed_by=reader.text("reviewed_by", default=""),
+        source=reader.text("source", default=""),
+        handlings=_handlings(trigger),
         since=since,
         until=until,
     )
-    reader.text("source", default="")
     reader.done()
     for path in rule.requires:
         _check_fact(reader, schema, path, None)
@@ -439,6 +578,10 @@ def _rule(
         reader.problem("has either a condition or facts that it requires")
     if rule.clock and rule.condition is None:
         reader.problem("has a clock without a condition")
+    if rule.consent_cannot_cure and rule.condition is not None:
+        read = [*rule.condition.fields, *(rule.trigger.fields if rule.trigger else ())]
+        for path in dict.fromkeys(path for path in read if path.startswith("consent.")):
+            reader.problem(f"says that consent cannot cure, and reads {path}")
     if rule.forbids_act and rule.affects != "act":
         reader.problem(
             "forbids the act, so it affects the act: consent and transfer rules stop processing only"
@@ -446,20 +589,25 @@ def _rule(
     return rule
 
 
+def _handlings(trigger: Compiled | None) -> frozenset[str]:
+    if trigger is None:
+        return frozenset(HANDLINGS)
+    return frozenset(handling for handling in HANDLINGS if possible(trigger.tree, {HANDLING: handling}))
+
+
 def _clock(reader: _Reader, schema: Schema) -> Clock | None:
     if not reader.has("clock"):
         return None
     inner = reader.inner("clock")
     clock = Clock(
-        start=inner.text("start"),
+        start=_facts(inner, "start"),
         period=_period(inner),
-        stop=inner.text("stop", default=""),
+        stop=_facts(inner, "stop") if inner.has("stop") else (),
         extension=None,
         extension_notified="",
     )
-    _check_fact(inner, schema, clock.start, Type.TIME)
-    if clock.stop:
-        _check_fact(inner, schema, clock.stop, Type.TIME)
+    for path in (*clock.start, *clock.stop):
+        _check_fact(inner, schema, path, Type.TIME)
     if inner.has("extension"):
         extension = inner.inner("extension")
         clock = clock._replace(extension=_period(extension), extension_notified=extension.text("notified"))
@@ -467,6 +615,13 @@ def _clock(reader: _Reader, schema: Schema) -> Clock | None:
         extension.done()
     inner.done()
     return clock
+
+
+def _facts(reader: _Reader, key: str) -> tuple[str, ...]:
+    """One fact, or a list of them."""
+    if isinstance(reader.peek(key), list):
+        return reader.texts(key, re.compile(r"[a-z_.]+"))
+    return (reader.text(key),)
 
 
 def _period(reader: _Reader) -> Period:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import services.compliance
+from services.common.render import FINDING_SENTENCES
 from services.compliance.packs import ALWAYS, PackError, load_pack, load_packs
 from tests.unit.compliance.cases import CASES_FILE
 
@@ -38,14 +39,21 @@ def test_shipped_packs() -> None:
     packs = load_packs(DOCUMENTS)
 
     assert [pack.id for pack in packs] == [
-        "BR_LGPD", "CN_PIPL", "EU_EPRIVACY", "EU_GDPR", "TH_PDPA", "US_CA_CCPA", "US_COPPA", "US_VPPA",
+        "AU_PRIVACY_ACT", "BR_ECA_DIGITAL", "BR_LGPD", "CA_PIPEDA", "CA_QC_LAW25", "CN_PIPL", "EU_AVMSD", "EU_DSA",
+        "EU_EPRIVACY", "EU_GDPR", "IN_DPDP", "JP_APPI", "KR_PIPA", "SG_PDPA", "TH_PDPA", "TR_KVKK", "UK_GDPR", "UK_PECR",
+        "US_CA_CCPA", "US_COPPA", "US_CO_CPA", "US_CT_CTDPA", "US_DE_DPDPA", "US_DOJ_DSP", "US_FL_FDBR", "US_IA_ICDPA",
+        "US_IN_INCDPA", "US_KY_KCDPA", "US_MD_MODPA", "US_MN_MCDPA", "US_MT_MCDPA", "US_NE_NDPA", "US_NH_NHDPA",
+        "US_NJ_NJDPA", "US_OR_OCPA", "US_RI_RIDTPPA", "US_TN_TIPA", "US_TX_TDPSA", "US_UT_UCPA", "US_VA_VCDPA", "US_VPPA",
+        "ZA_POPIA",
     ]  # fmt: skip
     reasons = set(yaml.safe_load(CASES_FILE.read_text())["meta"]["reason_codes"])
+    assert reasons <= FINDING_SENTENCES.keys()
     for pack in packs:
-        assert {rule.reason for rule in pack.rules} <= reasons
+        assert {rule.reason for rule in pack.rules} <= FINDING_SENTENCES.keys()
         for rule in pack.rules:
-            # None of these laws forbids the act of watching itself; nobody has reviewed a rule yet.
-            assert not rule.forbids_act
+            # One rule forbids the act itself, and is not verified: it raises no outcome. Nobody has reviewed any yet.
+            assert rule.forbids_act == (rule.id == "US_DOJ_DSP.bulk_transfer_to_country_of_concern")
+            assert not (rule.forbids_act and rule.verification == "verified")
             assert rule.reviewed_by == ""
 
 
@@ -55,7 +63,7 @@ def test_a_verified_rule_names_its_source(name: str) -> None:
         assert ("source" in rule) == (rule["verification"] == "verified"), rule["id"]
 
 
-@pytest.mark.parametrize("name", sorted(DOCUMENTS))
+@pytest.mark.parametrize("name", sorted(DOCUMENTS.keys() - {"US_DOJ_DSP"}))
 def test_a_shipped_pack_carries_its_facts(name: str) -> None:
     facts = yaml.safe_load(DOCUMENTS[name])["facts"]
 
