@@ -25,13 +25,14 @@ from services.common.server import RunningServer, ServerSettings, Service, start
 from services.common.telemetry import Telemetry, TelemetrySettings
 from services.ingest.app import Ingest
 from services.ingest.servicer import INGEST, POLICY, add_ingest_to_server
+from services.ingest.servicer_control import LABELS, LISTS
 from services.ingest.settings import IngestSettings, PipelineSettings
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
-from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc, labels_pb2_grpc, lists_pb2_grpc
 from usher.policy.v1 import policy_pb2, policy_pb2_grpc
 from usher.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 
@@ -222,6 +223,8 @@ class FakeScoring(Programme, scoring_pb2_grpc.ScoringServiceServicer):
         """Outcome by event_id."""
         self.undecidable: dict[str, str] = {}
         """Reason by event_id of events answered by an ItemError."""
+        self.list_addresses: set[str] = set()
+        """Event ids whose decision asks the mesh to list the address."""
         self.shared: list[str] = []
         """Users who were in two calls at once: none may be."""
         self._at_work: Counter[str] = Counter()
@@ -283,6 +286,10 @@ class FakeScoring(Programme, scoring_pb2_grpc.ScoringServiceServicer):
             decision.numbers.extend([0.0] * decision_pb2.NUMBER_INDEX_PROFILE_EVENTS + [float(before)])
             if would_be > decision_pb2.OUTCOME_ALLOW:
                 decision.reasons.add(code=decision_pb2.REASON_CODE_TOR_EXIT, points=3.0)
+            if one.event_id in self.list_addresses:
+                decision.actions.add(
+                    kind=decision_pb2.ACTION_KIND_LIST_ADDRESS, enforced_by=decision_pb2.ENFORCED_BY_USHER
+                )
             answer.decisions.append(decision.SerializeToString())
             answer.outcomes.append(outcome)
         answer.profiles.extend(
@@ -374,6 +381,8 @@ class Front:
         self.app = app
         self.ingest = ingest_pb2_grpc.IngestServiceStub(channel)
         self.policy = policy_pb2_grpc.PolicyServiceStub(channel)
+        self.labels = labels_pb2_grpc.LabelServiceStub(channel)
+        self.lists = lists_pb2_grpc.ListServiceStub(channel)
         self._channel = channel
 
     async def decide(
@@ -491,6 +500,8 @@ async def running_ingest(
         services = [
             Service(add_ingest_to_server, app.servicer, INGEST),
             Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, app.policy_servicer, POLICY),
+            Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, app.label_servicer, LABELS),
+            Service(lists_pb2_grpc.add_ListServiceServicer_to_server, app.list_servicer, LISTS),
         ]
         running = start_server(
             settings.server, services, healthy=app.healthy, telemetry=telemetry, on_drain=app.drain

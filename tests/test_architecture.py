@@ -27,7 +27,20 @@ IO_MODULES: dict[str, frozenset[str]] = {
     # service -> modules that speak to a database, a channel or a file, beside __main__, servicer, settings,
     # store*
     "ingest": frozenset(
-        {"app", "door", "ledger", "outbox", "peers", "pipeline", "policy", "restore", "shards", "tables"}
+        {
+            "app",
+            "door",
+            "ledger",
+            "lists",
+            "servicer_control",
+            "outbox",
+            "peers",
+            "pipeline",
+            "policy",
+            "restore",
+            "shards",
+            "tables",
+        }
     ),
     "compliance": frozenset(),
     "scoring": frozenset(),

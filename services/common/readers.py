@@ -52,6 +52,9 @@ VIEWER_SENTENCES: Final[dict[int, str]] = {
     _R.REASON_CODE_DEGRADED: "One of our checks was not available at that moment, so we were careful.",
     _R.REASON_CODE_LATE: "We heard of this activity late.",
     _R.REASON_CODE_UNKNOWN_EVENT_TYPE: "We did not recognise this kind of activity.",
+    _R.REASON_CODE_LISTED_BLOCK: "This was stopped after a check of this account or its connection.",
+    _R.REASON_CODE_LISTED_ALLOW: "This account was checked before and is trusted.",
+    _R.REASON_CODE_LISTED_LIMIT: "There were many requests like this from this account within an hour.",
 }
 """One sentence a code of usher.decision.v1.ReasonCode, safe to show to the viewer: no figures, nobody else."""
 

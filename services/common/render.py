@@ -97,6 +97,7 @@ _ABOUT_THE_DECISION: Final = frozenset(
         decision_pb2.REASON_CODE_DEGRADED,
         decision_pb2.REASON_CODE_LATE,
         decision_pb2.REASON_CODE_UNKNOWN_EVENT_TYPE,
+        decision_pb2.REASON_CODE_LISTED_ALLOW,
     }
 )
 _BEHAVIOUR: Final = range(decision_pb2.REASON_CODE_ANOMALY, decision_pb2.REASON_CODE_SUSPICIOUS_SEGMENT)
@@ -351,6 +352,14 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
     ),
     decision_pb2.REASON_CODE_UNKNOWN_EVENT_TYPE: lambda v, w: (
         f'The event type "{w[0]}" is not known to this version.'
+    ),
+    decision_pb2.REASON_CODE_LISTED_BLOCK: lambda v, w: f"This {w[0]} is on a block-list (entry {w[1]}).",
+    decision_pb2.REASON_CODE_LISTED_ALLOW: lambda v, w: (
+        f"This {w[0]} is on an allow-list (entry {w[1]}), so what was scored does not count."
+    ),
+    decision_pb2.REASON_CODE_LISTED_LIMIT: lambda v, w: (
+        f"The account did {v.count(0, 'act', 'acts')} within an hour where {v.whole(1)} are allowed on this {w[0]} "
+        f"(entry {w[1]})."
     ),
 }
 """One sentence a code of usher.decision.v1.ReasonCode."""

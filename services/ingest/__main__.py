@@ -10,7 +10,9 @@ from services.common.telemetry import start_telemetry
 from services.ingest import faults
 from services.ingest.app import Ingest
 from services.ingest.servicer import INGEST, POLICY, add_ingest_to_server
+from services.ingest.servicer_control import LABELS, LISTS
 from services.ingest.settings import IngestSettings
+from usher.ingest.v1 import labels_pb2_grpc, lists_pb2_grpc
 from usher.policy.v1 import policy_pb2_grpc
 
 
@@ -25,6 +27,8 @@ async def main() -> None:
             [
                 Service(add_ingest_to_server, ingest.servicer, INGEST),
                 Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, ingest.policy_servicer, POLICY),
+                Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, ingest.label_servicer, LABELS),
+                Service(lists_pb2_grpc.add_ListServiceServicer_to_server, ingest.list_servicer, LISTS),
             ],
             healthy=ingest.healthy,
             telemetry=telemetry,

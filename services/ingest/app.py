@@ -17,6 +17,7 @@ from services.common.telemetry import Telemetry
 from services.ingest import peers as paths
 from services.ingest.door import Door
 from services.ingest.ledger import Ledger
+from services.ingest.lists import Lists
 from services.ingest.outbox import Outbox
 from services.ingest.peers import Peers
 from services.ingest.pipeline import Pipeline
@@ -24,9 +25,12 @@ from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.restore import FraudMemory
 from services.ingest.servicer import IngestServicer, PolicyServicer
+from services.ingest.servicer_control import LabelServicer, ListServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
 from services.ingest.store import open_store
+from services.ingest.store_labels import LabelStore
+from services.ingest.store_lists import ListStore
 
 _FLUSH_S = 0.5
 _MAINTAIN_S = 0.25
@@ -80,6 +84,8 @@ class Ingest:
             clock,
             telemetry,
         )
+        list_store = ListStore(self._store)
+        self._lists = Lists(list_store, p.refresh_seconds, clock, telemetry)
         self._memory = FraudMemory(self._store, peers, self._places, p.restore_days, clock, telemetry)
         self._pipeline = Pipeline(
             store=self._store,
@@ -87,6 +93,7 @@ class Ingest:
             ledger=self._ledger,
             outbox=self._outbox,
             policy=self._policy,
+            lists=self._lists,
             memory=self._memory,
             places=self._places,
             settings=p,
@@ -113,11 +120,14 @@ class Ingest:
             telemetry=telemetry,
         )
         self.policy_servicer = PolicyServicer(self._store, self._policy)
+        self.label_servicer = LabelServicer(LabelStore(self._store), clock)
+        self.list_servicer = ListServicer(self._lists, list_store, clock)
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Ingest:
         first = self._settings.policy_set
         await self._policy.start(shipped_policy_set() if first == SHIPPED else first)
+        await self._lists.refresh()
         await self._memory.start()
         await self._door.start()
         await self._database.run(self._store.maintain, self._clock.now_ms())
@@ -127,6 +137,7 @@ class Ingest:
             self._maintain(),
             self._outbox.run(),
             self._policy.run(),
+            self._lists.run(),
             self._shards.run(),
             self._places.run(),
         )

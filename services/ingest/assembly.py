@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from services.common.telemetry import TraceContext
-from services.ingest import degrade, wire
+from services.ingest import degrade, listed, wire
 from services.ingest.items import OLD, SUPPRESSED, Item
 from services.ingest.messages import alert_of
 from services.ingest.records import Commit, Decided, Profile, ProfileChange
@@ -60,6 +60,8 @@ class Answers:
     """The viewers' rows as they were read, by user key."""
     bodies: dict[bytes, bytes]
     """The viewers' profiles after scoring, by user key; empty where scoring is away."""
+    hits: Sequence[listed.Hit | None]
+    """List entries that hold."""
     batch_ms: int
     """When the batch was taken up, Unix milliseconds."""
     times: Sequence[float]
@@ -95,10 +97,14 @@ def assemble(answers: Answers) -> tuple[Commit, int]:
         folds = not flag & (OLD | SUPPRESSED)
         part, outcome = (b"", 0) if parts is None else (parts[index], answers.outcomes[index])
         # An outage is one incident, not a case an event: what only it makes stricter is told by its own message.
-        if outcome >= decision_pb2.OUTCOME_REVIEW:
+        # Nor is what a person put on a list.
+        hit = answers.hits[index]
+        if outcome >= decision_pb2.OUTCOME_REVIEW and hit is None:
             messages.append(alert_of(item, outcome, part))
         if missing:
             part, outcome = _degraded(answers, missing, item, part, devices[user])
+        if hit is not None:
+            part, outcome = listed.apply(part, hit, answers.modes[item.event_class])
         if folds:
             if parts is None:
                 unfolded.setdefault(user, []).append(index)

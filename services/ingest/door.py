@@ -216,6 +216,8 @@ class Door:
                     user_key=receipts.user_key(tenant, event.user_id),
                     address=event.ip_address,
                     device=receipts.device_hash(event.device_id),
+                    device_id=event.device_id,
+                    payment=event.payment_fingerprint,
                     fingerprint=receipts.fingerprint(payload),
                     payload=payload,
                     event_ms=event_ms,

@@ -65,6 +65,7 @@ class Item:
         "answer",
         "deadline",
         "device",
+        "device_id",
         "event_class",
         "event_id",
         "event_ms",
@@ -76,6 +77,7 @@ class Item:
         "kept",
         "key",
         "payload",
+        "payment",
         "started",
         "tenant",
         "trace",
@@ -93,6 +95,8 @@ class Item:
         user_key: bytes,
         address: str,
         device: bytes,
+        device_id: str,
+        payment: str,
         fingerprint: bytes,
         payload: bytes,
         event_ms: int,
@@ -112,6 +116,9 @@ class Item:
         self.address = address
         """The IP address, well formed."""
         self.device = device
+        self.device_id = device_id
+        self.payment = payment
+        """Fingerprint of the payment instrument; empty where the event has none."""
         self.fingerprint = fingerprint
         self.payload = payload
         self.event_ms = event_ms

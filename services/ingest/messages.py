@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.ingest.items import Item
 from usher.alerts.v1 import alerts_pb2
 from usher.decision.v1 import decision_pb2
+from usher.ingest.v1 import lists_pb2
 
 
 def alert_of(item: Item, outcome: int, part: bytes) -> alerts_pb2.AlertMessage:
@@ -20,6 +21,24 @@ def alert_of(item: Item, outcome: int, part: bytes) -> alerts_pb2.AlertMessage:
         severity=alerts_pb2.SEVERITY_HIGH if blocked else alerts_pb2.SEVERITY_MEDIUM,
         reasons=[reason.code for reason in decision.reasons],
         summary="An act was blocked" if blocked else "An act waits for review",
+        traceparent=item.trace.traceparent if item.trace is not None else "",
+    )
+    message.event_time.FromMilliseconds(item.event_ms)
+    return message
+
+
+def listing_alert(item: Item, entry: lists_pb2.ListEntry) -> alerts_pb2.AlertMessage:
+    """The message about an address that the mesh listed by itself. The alert is about the list entry, not a person."""
+    blocked = entry.kind == lists_pb2.LIST_KIND_BLOCK
+    message = alerts_pb2.AlertMessage(
+        tenant=item.tenant,
+        event_id=item.event_id,
+        kind="address.blocked" if blocked else "address.limited",
+        entity_kind="list_entry",
+        entity=entry.entry_id,
+        severity=alerts_pb2.SEVERITY_MEDIUM,
+        reasons=[decision_pb2.REASON_CODE_CREDENTIAL_STUFFING],
+        summary="An address was blocked for a day" if blocked else "Accounts on a shared address are limited",
         traceparent=item.trace.traceparent if item.trace is not None else "",
     )
     message.event_time.FromMilliseconds(item.event_ms)

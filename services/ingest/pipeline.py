@@ -28,12 +28,13 @@ from services.common.errors import (
     UsherError,
 )
 from services.common.telemetry import NEW_TRACE, Telemetry, TraceContext
-from services.ingest import degrade, wire
+from services.ingest import degrade, listed, wire
 from services.ingest.assembly import Answers, assemble, positions_of
 from services.ingest.faults import crash_point
-from services.ingest.items import FOLD_ONLY, IMPORT, LATE, NO_COMPLIANCE, NO_FRAUD, SUPPRESSED, Item
+from services.ingest.items import FOLD_ONLY, IMPORT, LATE, NO_COMPLIANCE, NO_FRAUD, OLD, SUPPRESSED, Item
 from services.ingest.ledger import Ledger, failed_event
-from services.ingest.messages import outage_alert
+from services.ingest.lists import Lists
+from services.ingest.messages import listing_alert, outage_alert
 from services.ingest.outbox import ALERTS, Outbox
 from services.ingest.peers import AwayError, Peers
 from services.ingest.places import PlacesInForce
@@ -47,7 +48,7 @@ from usher.compliance.v1 import compliance_pb2
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2
-from usher.ingest.v1 import ingest_pb2
+from usher.ingest.v1 import ingest_pb2, lists_pb2
 from usher.scoring.v1 import scoring_pb2
 
 MAX_FOLDED_AT_ONCE = 1_000
@@ -83,6 +84,7 @@ class Pipeline:
         ledger: Ledger,
         outbox: Outbox,
         policy: PolicyInForce,
+        lists: Lists,
         memory: FraudMemory,
         places: PlacesInForce,
         settings: PipelineSettings,
@@ -94,6 +96,7 @@ class Pipeline:
         self._ledger = ledger
         self._outbox = outbox
         self._policy = policy
+        self._lists = lists
         self._memory = memory
         self._places = places
         self._settings = settings
@@ -257,6 +260,8 @@ class Pipeline:
     async def _process(self, batch: list[Item], trace: TraceContext) -> None:
         settings, database = self._settings, self._store.database
         items = batch
+        # Looked for once an event, however often its batch loses a race: a limit counts acts.
+        hits: dict[bytes, listed.Hit | None] = {}
         for attempt in range(settings.max_attempts):
             if attempt:
                 self._races.inc()
@@ -278,6 +283,9 @@ class Pipeline:
             times.append(time.perf_counter())
             crash_point("ask.before")
             batch_ms, policy_set = self._clock.now_ms(), self._policy.policy_set
+            for item in items:
+                if item.key not in hits:
+                    hits[item.key] = self._lists.find(item, batch_ms)
             data = self._places.current
             places = data.columns([item.address for item in items])
             asked = await self._ask(items, places, policy_set, batch_ms)
@@ -291,7 +299,7 @@ class Pipeline:
             times.append(time.perf_counter())
             crash_point("decide.before")
             commit, undecidable = await self._decide(
-                items, profiles, places, data.version, asked, policy_set, batch_ms, times
+                items, profiles, places, data.version, asked, policy_set, hits, batch_ms, times
             )
             crash_point("decide.after")
             if commit is None:
@@ -502,6 +510,7 @@ class Pipeline:
         place_data: str,
         asked: Asked,
         policy_set: str,
+        hits: dict[bytes, listed.Hit | None],
         batch_ms: int,
         times: list[float],
     ) -> tuple[Commit | None, dict[int, tuple[str, event_pb2.ItemError]]]:
@@ -563,6 +572,7 @@ class Pipeline:
             outcomes=[] if scores is None else list(scores.outcomes),
             profiles=profiles,
             bodies=after,
+            hits=[listed.lawful(hits[item.key], verdict_flags[i]) for i, item in enumerate(items)],
             batch_ms=batch_ms,
             times=times,
         )
@@ -571,7 +581,33 @@ class Pipeline:
         commit, truncated = assemble(answers)
         if truncated:
             self._truncated.inc(truncated)
+        if scores is not None:
+            self._list_addresses(commit, items, scores.decisions, modes, places, batch_ms)
         return commit, {}
+
+    def _list_addresses(
+        self,
+        commit: Commit,
+        items: list[Item],
+        parts: Sequence[bytes],
+        modes: Sequence[int],
+        places: event_pb2.Places,
+        batch_ms: int,
+    ) -> None:
+        """Adds the list entries that decisions ask the mesh for, once an address."""
+        entries: dict[str, lists_pb2.ListEntry] = {}
+        messages = []
+        for index, (item, part) in enumerate(zip(items, parts, strict=True)):
+            if modes[item.event_class] != decision_pb2.MODE_ENFORCE or not listed.asks_to_list(part):
+                continue
+            entry = self._lists.automatic(item, places.flags[index], batch_ms)
+            if entry is not None and entry.entity not in entries and not item.flags & (IMPORT | OLD):
+                entries[entry.entity] = entry
+                messages.append(listing_alert(item, entry))
+        if messages:
+            commit.listed.extend((items[0].tenant, entry) for entry in entries.values())
+            request = alerts_pb2.RaiseAlertsRequest(messages=messages)
+            commit.outbox.append((ALERTS, "", request.SerializeToString()))
 
     async def _catch_up(
         self, items: list[Item], profiles: dict[bytes, Profile], tenant: str, policy_set: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from usher.ingest.v1 import ingest_pb2
+from usher.ingest.v1 import ingest_pb2, lists_pb2
 
 POSITION_SHIFT = 20
 """Positions are milliseconds << 20 | counter: about a million a millisecond, until the year 2248 in 63 bits."""
@@ -108,6 +108,8 @@ class Commit:
     seen_at_last: list[int] = field(default_factory=list)
     """Positions that fraud has been given after all."""
     imports: dict[tuple[str, str], int] = field(default_factory=dict)
+    listed: list[tuple[str, lists_pb2.ListEntry]] = field(default_factory=list)
+    """Tenant and list entry that the mesh sets by itself."""
 
 
 class Committed(NamedTuple):

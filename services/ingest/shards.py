@@ -167,6 +167,8 @@ def _item(row: InboxRow, event: event_pb2.Event) -> Item:
         user_key=receipts.user_key(row.tenant, event.user_id),
         address=event.ip_address,
         device=receipts.device_hash(event.device_id),
+        device_id=event.device_id,
+        payment=event.payment_fingerprint,
         fingerprint=row.fingerprint,
         payload=row.payload,
         event_ms=event.event_time.seconds * 1000 + event.event_time.nanos // 1_000_000,

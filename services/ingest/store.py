@@ -32,6 +32,7 @@ from services.ingest.records import (
     Profile,
     Receipt,
 )
+from services.ingest.store_entries import put_entry
 from usher.ingest.v1 import ingest_pb2
 
 
@@ -107,10 +108,16 @@ class Store(abc.ABC):
                 connection.execute(sa.delete(tables.unsighted).where(tables.unsighted.c.position.in_(chunk)))
             for (tenant, import_id), newest_ms in sorted(commit.imports.items()):
                 self._upsert_greatest(connection, tenant, import_id, newest_ms)
+            for tenant, entry in commit.listed:
+                put_entry(connection, tenant, entry, first, now_ms)
             self._add_counts(connection, counts)
             crash_point("commit.inside")
         crash_point("commit.after")
         return Committed(list(range(first, first + len(bodies))), bodies, profiles, outbox_ids)
+
+    def give_position(self, connection: sa.Connection, number: int = 1) -> int:
+        """Gives out positions to a transaction, which holds the head row's lock until its end; returns the first."""
+        return self._allocate(connection, number, 0)[0]
 
     def _allocate(self, connection: sa.Connection, number: int, sighted_ms: int) -> tuple[int, int]:
         # The head row's lock also makes positions follow the order of commits (PostgreSQL), so that a reader that has

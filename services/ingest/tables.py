@@ -143,5 +143,34 @@ activations = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
 )
 
+list_entries = sa.Table(
+    "list_entries",
+    metadata,
+    sa.Column("id", BIG, primary_key=True, autoincrement=True),
+    sa.Column("entry_id", sa.Text, nullable=False, unique=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("kind", sa.SmallInteger, nullable=False),
+    sa.Column("entity_kind", sa.SmallInteger, nullable=False),
+    sa.Column("entity", sa.Text, nullable=False),
+    sa.Column("changed", BIG, nullable=False, comment="position of the last change"),
+    sa.Column("expires_ms", BIG, nullable=False, comment="0: never"),
+    sa.Column("ended_ms", BIG, nullable=False, comment="0: in force"),
+    sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.ListEntry"),
+)
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("position", BIG, primary_key=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("label_id", sa.Text, nullable=False),
+    sa.Column("subject_kind", sa.SmallInteger, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("kind", sa.SmallInteger, nullable=False),
+    sa.Column("mature_ms", BIG, nullable=False),
+    sa.Column("recorded_ms", BIG, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.Label"),
+)
+
 PARTITIONED = (decisions, bodies)
 """Append-only tables that PostgreSQL partitions by day."""

@@ -82,6 +82,9 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_DEGRADED: _ClassVar[ReasonCode]
     REASON_CODE_LATE: _ClassVar[ReasonCode]
     REASON_CODE_UNKNOWN_EVENT_TYPE: _ClassVar[ReasonCode]
+    REASON_CODE_LISTED_BLOCK: _ClassVar[ReasonCode]
+    REASON_CODE_LISTED_ALLOW: _ClassVar[ReasonCode]
+    REASON_CODE_LISTED_LIMIT: _ClassVar[ReasonCode]
 
 class ActionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -224,6 +227,9 @@ REASON_CODE_COLD: ReasonCode
 REASON_CODE_DEGRADED: ReasonCode
 REASON_CODE_LATE: ReasonCode
 REASON_CODE_UNKNOWN_EVENT_TYPE: ReasonCode
+REASON_CODE_LISTED_BLOCK: ReasonCode
+REASON_CODE_LISTED_ALLOW: ReasonCode
+REASON_CODE_LISTED_LIMIT: ReasonCode
 ACTION_KIND_UNSPECIFIED: ActionKind
 ACTION_KIND_BLOCK: ActionKind
 ACTION_KIND_REVIEW: ActionKind
