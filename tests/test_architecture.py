@@ -56,7 +56,7 @@ OFFLINE_MODULES: dict[str, frozenset[str]] = {
 IO_LIBRARIES = frozenset({"alembic", "grpc", "grpc_health", "psycopg", "redis", "sqlalchemy", "sqlite3"})
 IO_COMMON = frozenset(
     f"services.common.{name}"
-    for name in ("client", "db", "interceptors", "migrations", "server", "transport")
+    for name in ("client", "db", "interceptors", "migrations", "outbound", "server", "transport")
 )
 OFFLINE_LIBRARIES = frozenset({"networkx", "onnx", "skl2onnx", "sklearn"})
 
