@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.usher-setup
-CODE := $(wildcard services gateway cli simulator scripts)
+CODE := $(wildcard services gateway cli client simulator scripts)
 # What to test: a path, a path::name, or several. Empty is everything.
 T ?=
 # Further arguments of `up`, `bench` and pytest.

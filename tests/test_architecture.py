@@ -97,6 +97,8 @@ def forbidden(package: str) -> tuple[set[str], set[str]]:
     shared = {"services.common", "services.__version__"}
     if top == "gateway":
         return {"services", "simulator"}, shared
+    if top == "client":
+        return {"services", "gateway", "cli", "simulator"}, shared
     if top == "cli":
         return {"services"}, shared
     return {"services", "gateway", "cli", "simulator"}, {*shared, f"services.{rest.partition('.')[0]}"}
@@ -180,7 +182,7 @@ def listed(path: Path, found: list[Import]) -> list[str]:
 def test_imports_go_in_one_direction() -> None:
     wrong = [
         line
-        for path in modules("services", "gateway", "cli", "simulator")
+        for path in modules("services", "gateway", "cli", "client", "simulator")
         if package_of(path) != "services"
         for line in listed(
             path, wrong_directions(path.read_text(), package_of(path), offline=is_offline(path))
@@ -202,7 +204,7 @@ def test_domain_modules_are_pure() -> None:
 
 def test_only_offline_modules_import_training_libraries() -> None:
     wrong = []
-    for path in modules("services", "gateway", "cli", "simulator"):
+    for path in modules("services", "gateway", "cli", "client", "simulator"):
         parts = path.relative_to(ROOT).parts
         service = parts[1] if parts[0] == "services" else ""
         if path.stem not in OFFLINE_MODULES.get(service, frozenset()):
@@ -276,7 +278,7 @@ def test_serving_processes_start_without_training_libraries(module: str) -> None
 def test_no_exception_is_swallowed() -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line}"
-        for path in modules("services", "gateway", "cli", "simulator", "scripts", "bench", "tests")
+        for path in modules("services", "gateway", "cli", "client", "simulator", "scripts", "bench", "tests")
         for line in swallowed(path.read_text())
     ]
 

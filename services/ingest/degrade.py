@@ -1,7 +1,8 @@
 """What to answer when a service is away. Pure.
 
 `processing` fails closed: without compliance nothing beyond the service itself is permitted and an unknown age counts
-as a minor's. `outcome` fails by the class of the event: watching and leaving stay open, what cannot be undone waits.
+as a minor's. `outcome` fails by the class of the event (services/common/degraded.py): watching and leaving stay open, what
+cannot be undone waits.
 """
 
 from __future__ import annotations
@@ -10,28 +11,16 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, cast
 
+from services.common.degraded import outcome
 from usher.decision.v1 import decision_pb2
-from usher.event.v1 import event_pb2
 
-_OPEN = frozenset(
-    {event_pb2.EVENT_CLASS_PLAYBACK, event_pb2.EVENT_CLASS_LOGOUT, event_pb2.EVENT_CLASS_RIGHTS}
-)
+__all__ = ["SERVICE_NAMES", "names", "outcome", "overlay", "verdict_without_compliance"]
+
 SERVICE_NAMES: dict[int, str] = {
     decision_pb2.SERVICE_COMPLIANCE: "compliance",
     decision_pb2.SERVICE_SCORING: "scoring",
     decision_pb2.SERVICE_FRAUD: "fraud",
 }
-
-
-def outcome(event_class: int, known_device: bool) -> int:
-    """The outcome of an event of that class while a service is away.
-
-    Watching, leaving, exercising a right, and signing in on a known device: ALLOW_WITH_CAUTION. Everything else, an
-    unknown type included: REVIEW.
-    """
-    if event_class in _OPEN or (event_class == event_pb2.EVENT_CLASS_LOGIN and known_device):
-        return decision_pb2.OUTCOME_ALLOW_WITH_CAUTION
-    return decision_pb2.OUTCOME_REVIEW
 
 
 @lru_cache(maxsize=512)
