@@ -93,8 +93,9 @@ def test_a_template_gives_its_plugins_every_contract(
     plugins = re.findall(r"- local: (\S+)", template.read_text())
     for name in (*plugins, "protoc"):
         stand_in = tmp_path / name
+        # One call a folder.
         stand_in.write_text(
-            f'#!/bin/sh\ncase "$*" in *--version*) echo "libprotoc 35.1";; *) cat > {stand_in}.asked;; esac\n'
+            '#!/bin/sh\ncase "$*" in *--version*) echo "libprotoc 35.1";; *) cat > "$0.asked.$$";; esac\n'
         )
         stand_in.chmod(0o755)
     done = subprocess.run(
@@ -109,7 +110,12 @@ def test_a_template_gives_its_plugins_every_contract(
     assert done.returncode == 0, done.stderr
     contracts = {str(path.relative_to(ROOT / "proto")) for path in (ROOT / "proto").rglob("*.proto")}
     for name in plugins:
-        asked = plugin_pb2.CodeGeneratorRequest.FromString((tmp_path / f"{name}.asked").read_bytes())
-        assert set(asked.file_to_generate) == contracts
-        [event] = [file for file in asked.proto_file if file.name == "usher/event/v1/event.proto"]
+        asked = [
+            plugin_pb2.CodeGeneratorRequest.FromString(path.read_bytes())
+            for path in tmp_path.glob(f"{name}.asked.*")
+        ]
+        assert {file for one in asked for file in one.file_to_generate} == contracts
+        event = next(
+            file for one in asked for file in one.proto_file if file.name == "usher/event/v1/event.proto"
+        )
         assert {option: getattr(event.options, option) for option in options} == options
