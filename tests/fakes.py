@@ -35,6 +35,7 @@ from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
 from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc, labels_pb2_grpc, lists_pb2_grpc
 from usher.policy.v1 import policy_pb2, policy_pb2_grpc
 from usher.scoring.v1 import scoring_pb2, scoring_pb2_grpc
+from usher.subject.v1 import subject_pb2_grpc
 
 TENANT = "acme"
 SIGNAL_WIDTH = 12
@@ -383,6 +384,7 @@ class Front:
         self.policy = policy_pb2_grpc.PolicyServiceStub(channel)
         self.labels = labels_pb2_grpc.LabelServiceStub(channel)
         self.lists = lists_pb2_grpc.ListServiceStub(channel)
+        self.subjects = subject_pb2_grpc.SubjectDataServiceStub(channel)
         self._channel = channel
 
     async def decide(
@@ -471,10 +473,12 @@ async def running_ingest(
     server: dict[str, Any] | None = None,
     places_dir: Path | None = None,
     places_on_error: Literal["refuse", "leave_out"] = "refuse",
+    serving: bool = True,
     **pipeline: Any,
 ) -> AsyncIterator[Front]:
     """Ingest on a database, beside a mesh; `pipeline` are fields of PipelineSettings.
 
+    With `serving` false it is not waited for, and called whatever its health says.
     Without `places_dir` hardly any address has a place: reading what is shipped takes half a second.
     """
     policy_dir = mesh.folder / "policy"
@@ -499,6 +503,7 @@ async def running_ingest(
     async with Ingest(settings, telemetry) as app:
         services = [
             Service(add_ingest_to_server, app.servicer, INGEST),
+            app.subjects,
             Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, app.policy_servicer, POLICY),
             Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, app.label_servicer, LABELS),
             Service(lists_pb2_grpc.add_ListServiceServicer_to_server, app.list_servicer, LISTS),
@@ -510,9 +515,11 @@ async def running_ingest(
         channel = connect(
             ClientSettings(f"unix:{mesh.folder}/{socket}.sock", timeout=client_timeout),
             telemetry=quiet_telemetry("client"),
+            health=serving,
         )
         try:
-            await running.wait_serving()
+            if serving:
+                await running.wait_serving()
             yield Front(app, channel)
         finally:
             # The clients stay connected while the server drains.

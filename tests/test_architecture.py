@@ -33,6 +33,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "ledger",
             "lists",
             "servicer_control",
+            "erasures",
             "outbox",
             "peers",
             "pipeline",

@@ -12,11 +12,14 @@ from services.alerts.delivery import Deliverer
 from services.alerts.servicer import AlertsServicer
 from services.alerts.settings import AlertsSettings
 from services.alerts.store import AlertStore
+from services.alerts.store_subject import AlertsSubjects
 from services.common.clock import SystemClock
 from services.common.config import load
 from services.common.db import open_database
+from services.common.erased import ErasedRows
 from services.common.migrations import migrate
 from services.common.server import Service, run, serve
+from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
 from usher.alerts.v1 import alerts_pb2_grpc
 
@@ -33,6 +36,8 @@ async def main() -> None:
         store = AlertStore(database, channels=list(channels), window_seconds=settings.window_seconds)
         deliverer = Deliverer(store, channels, settings.delivery, telemetry=telemetry, clock=clock)
         servicer = AlertsServicer(store, deliverer, telemetry=telemetry, clock=clock)
+        subjects = AlertsSubjects(database, ErasedRows(database))
+        await subjects.start()
         deliverer.start()
         await serve(
             settings.server,
@@ -41,9 +46,10 @@ async def main() -> None:
                     alerts_pb2_grpc.add_AlertsServiceServicer_to_server,
                     servicer,
                     "usher.alerts.v1.AlertsService",
-                )
+                ),
+                subject_data(subjects, clock),
             ],
-            healthy=database.ping,
+            healthy=subjects.healthy,
             telemetry=telemetry,
             on_drain=deliverer.stop,
         )

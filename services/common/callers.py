@@ -51,6 +51,9 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.alerts.v1.AlertsService/RaiseAlerts": frozenset({"compliance", "fraud", "ingest", "scoring"}),
     "/usher.alerts.v1.AlertsService/ListAlerts": frozenset({"gateway", "operator"}),
     "/usher.subject.v1.SubjectDataService/ExportSubjectData": frozenset({"compliance"}),
+    "/usher.subject.v1.SubjectDataService/ListSubjectEvents": frozenset({"compliance"}),
+    "/usher.subject.v1.SubjectDataService/GetErasureState": frozenset({"compliance"}),
+    "/usher.subject.v1.SubjectDataService/ReapplyErasures": frozenset({"compliance"}),
     "/usher.subject.v1.SubjectDataService/EraseSubjectData": frozenset({"compliance"}),
     "/usher.subject.v1.SubjectDataService/VerifySubjectErasure": frozenset({"compliance"}),
 }

@@ -104,19 +104,21 @@ def grpc_target(target: str) -> str:
     return f"ipv{versions.pop()}:" + ",".join(addresses)
 
 
-def service_config(idempotent: Sequence[str]) -> str:
+def service_config(idempotent: Sequence[str], *, health: bool = True) -> str:
     """Returns gRPC's service config: round robin over healthy servers, retries for the listed methods only.
 
     `idempotent` holds full names, `/usher.fraud.v1.FraudService/AssessEvents`. No timeouts here: one in the
-    service config fires early and is not seen by the server, one given with the call is exact. Raises
-    ValueError for a name that is not service/method.
+    service config fires early and is not seen by the server, one given with the call is exact. Without
+    `health` a server is called whatever its health says. Raises ValueError for a name that is not
+    service/method.
     """
     # The empty name asks for the health of the whole server; a service's own name would fail on every server
     # that hosts it under another one.
     config: dict[str, Any] = {
         "loadBalancingConfig": [{"round_robin": {}}],
-        "healthCheckConfig": {"serviceName": ""},
     }
+    if health:
+        config["healthCheckConfig"] = {"serviceName": ""}
     names = []
     for method in idempotent:
         service, separator, name = method.lstrip("/").partition("/")
@@ -142,19 +144,20 @@ def service_config(idempotent: Sequence[str]) -> str:
 
 
 def connect(
-    settings: ClientSettings, *, telemetry: Telemetry, idempotent: Sequence[str] = ()
+    settings: ClientSettings, *, telemetry: Telemetry, idempotent: Sequence[str] = (), health: bool = True
 ) -> grpc.aio.Channel:
     """Opens a channel to a service. One per service and process, made in the composition root, closed at its
     end.
 
     Every unary call gets `min(timeout, what the incoming call has left - 20 ms)`; a `timeout=` given with a
     call stands in for the configured one. Methods in `idempotent` are retried on UNAVAILABLE, within that
-    time. Raises ConfigError for TLS files that cannot be read and for plaintext beyond this machine.
+    time. Without `health` a server that is NOT_SERVING is called all the same: for what makes it serve again.
+    Raises ConfigError for TLS files that cannot be read and for plaintext beyond this machine.
     """
     target = grpc_target(settings.target)
     options: ChannelOptions = [
         *message_and_keepalive_options(settings.max_message_bytes),
-        ("grpc.service_config", service_config(idempotent)),
+        ("grpc.service_config", service_config(idempotent, health=health)),
         # Without this a TXT record could replace the configuration above.
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_INITIAL_MS),

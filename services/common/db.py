@@ -17,7 +17,8 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -178,6 +179,7 @@ class Database:
         self._pinger = _Workers("db-ping", 1, 8)
         self._wal_path = "" if path is None else f"{path}-wal"
         self._checkpoint_at = settings.checkpoint_mib * _MIB
+        self._scanner: int | None = None
 
     # -- transactions ------------------------------------------------------------------------------
 
@@ -272,6 +274,71 @@ class Database:
         self._checkpoint_at = size + threshold if busy else threshold
         return Checkpoint(size, not busy)
 
+    # -- erasure -----------------------------------------------------------------------------------
+
+    def scrub(self, residues: Sequence[bytes], tables: Sequence[str]) -> None:
+        """Remove from the files what deleted rows left behind; call it in the writer's thread after deleting.
+
+        SQLite: the log is moved into the database and truncated. Deleted rows are overwritten as they go
+        (secure_delete), but rows that moved when a page was split or merged may have left copies: where one of
+        ``residues`` (byte strings that no row should hold any more) is found in the file, the file is rebuilt.
+        PostgreSQL: the tables are vacuumed. Raises Unavailable (DATABASE_BUSY) where readers kept the log in
+        use; nothing is lost, and a later call does it.
+        """
+        if self.path is None:
+            with _typed_errors(), self.engine.connect() as connection:
+                autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+                for table in tables:
+                    autocommit.exec_driver_sql(f"VACUUM {table}")
+            return
+        self._checkpoint_fully()
+        if self._holds(residues):
+            with _typed_errors():
+                pooled = self.engine.raw_connection()
+                try:
+                    raw = pooled.driver_connection
+                    assert isinstance(raw, sqlite3.Connection)
+                    # The copy goes through a file: a database need not fit into memory.
+                    raw.execute("PRAGMA temp_store = FILE")
+                    try:
+                        raw.execute("VACUUM")
+                    finally:
+                        raw.execute("PRAGMA temp_store = MEMORY")
+                finally:
+                    pooled.close()
+            self._checkpoint_fully()
+
+    def _holds(self, residues: Sequence[bytes]) -> bool:
+        """Whether the database's file holds one of some byte strings."""
+        wanted = [residue for residue in residues if residue]
+        if not wanted:
+            return False
+        if self._scanner is None:
+            # Kept open: closing it would drop the POSIX locks that SQLite holds on the file in this process
+            # (https://www.sqlite.org/howtocorrupt.html, 2.2). So no mmap either, which opens and closes a copy.
+            self._scanner = os.open(str(self.path), os.O_RDONLY | os.O_CLOEXEC)
+        overlap = max(map(len, wanted)) - 1
+        position, before = 0, b""
+        while piece := os.pread(self._scanner, _MIB, position):
+            content = before + piece
+            if any(residue in content for residue in wanted):
+                return True
+            position += len(piece)
+            before = content[len(content) - overlap :] if overlap else b""
+        return False
+
+    def _checkpoint_fully(self) -> None:
+        until = time.monotonic() + self.settings.busy_timeout_s
+        while True:
+            done = self.checkpoint(force=True)
+            if done is None or done.complete:
+                return
+            if time.monotonic() > until:
+                raise Unavailable(
+                    "DATABASE_BUSY", "readers keep the write-ahead log in use; try again", retry_after=0.5
+                )
+            time.sleep(0.02)
+
     def _wal_bytes(self) -> int:
         # stat only: opening and closing the file here would drop SQLite's POSIX locks on it.
         try:
@@ -301,6 +368,9 @@ class Database:
         self.reader_engine.dispose()
         # Last: closing SQLite's last connection moves the rest of the log into the database.
         self.engine.dispose()
+        if self._scanner is not None:
+            os.close(self._scanner)
+            self._scanner = None
 
     async def aclose(self) -> None:
         """:meth:`dispose` without blocking the event loop."""
@@ -546,6 +616,8 @@ def _set_pragmas(connection: sqlite3.Connection, settings: DatabaseSettings, wri
         f"cache_size = -{settings.cache_mib * 1024}",
         f"mmap_size = {settings.mmap_mib * _MIB}",
         "temp_store = MEMORY",
+        # What is deleted is overwritten, so that an erasure is one on the disk as well.
+        "secure_delete = ON",
         # A schema from elsewhere runs no functions with side effects.
         "trusted_schema = OFF",
         f"query_only = {'OFF' if writer else 'ON'}",

@@ -7,30 +7,20 @@ import asyncio
 from services.common.clock import SystemClock
 from services.common.config import load
 from services.common.db import open_database
+from services.common.erased import ErasedRows
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
 from services.common.server import Service, run, serve
+from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
 from services.fraud.engine import Engines
-from services.fraud.memory import Memory
+from services.fraud.ringbook import RingBook
 from services.fraud.servicer import FraudServicer
 from services.fraud.settings import FraudSettings
 from services.fraud.store import RingStore
-from services.fraud.store_snapshot import SnapshotMemory
+from services.fraud.store_memory import open_memory
+from services.fraud.store_subject import FraudSubjects
 from usher.fraud.v1 import fraud_pb2_grpc
-
-
-def open_memory(settings: FraudSettings) -> Memory:
-    """The memory that the settings ask for."""
-    if settings.memory_redis_url is not None:
-        # The client takes a good part of a second to import; a laptop's memory is in process.
-        from services.fraud.store_redis import RedisMemory
-
-        return RedisMemory(settings.memory_redis_url, allow_volatile=settings.allow_volatile_memory)
-    assert settings.snapshot_dir is not None
-    return SnapshotMemory(
-        settings.snapshot_dir, interval=settings.snapshot_interval, capacity=settings.memory_entries
-    )
 
 
 async def main() -> None:
@@ -43,15 +33,20 @@ async def main() -> None:
         await database.run(store.open)
         memory = open_memory(settings)
         await memory.open()
-        servicer = FraudServicer(memory, store, database, Engines(PolicySetCache(settings.policy_dir)))
+        book = RingBook(memory, store, database)
+        servicer = FraudServicer(memory, store, database, Engines(PolicySetCache(settings.policy_dir)), book)
+        subjects = FraudSubjects(memory, store, book, database, ErasedRows(database))
+        await subjects.start()
 
-        async def healthy() -> None:
-            await asyncio.gather(memory.healthy(), database.ping())
-
-        service = Service(
-            fraud_pb2_grpc.add_FraudServiceServicer_to_server, servicer, "usher.fraud.v1.FraudService"
+        services = [
+            Service(
+                fraud_pb2_grpc.add_FraudServiceServicer_to_server, servicer, "usher.fraud.v1.FraudService"
+            ),
+            subject_data(subjects, SystemClock()),
+        ]
+        await serve(
+            settings.server, services, healthy=subjects.healthy, telemetry=telemetry, on_drain=memory.close
         )
-        await serve(settings.server, [service], healthy=healthy, telemetry=telemetry, on_drain=memory.close)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -90,6 +90,7 @@ class Place(NamedTuple):
 
 # Big-endian with the time first: bytes sort as (time, event).
 _PLACE = struct.Struct(">QIiiHHI")
+PLACE_BYTES = _PLACE.size
 
 
 def pack_place(
@@ -239,4 +240,20 @@ class Memory(Protocol):
 
     async def component(self, tenant: str, account: str) -> Component | None:
         """The component of an account with its shared resources; None where the account is tied to nobody."""
+        ...
+
+    async def told(self, tenant: str, account: str) -> list[tuple[str, dict[str, Any]]]:
+        """Everything that is remembered of an account, as (store, row), naming nobody else."""
+        ...
+
+    async def forget(self, tenant: str, account: str, event_ids: frozenset[str]) -> int:
+        """Takes an account and its events out of every set, and out of what was saved; returns entries taken out."""
+        ...
+
+    async def holds(self, tenant: str, account: str, event_ids: frozenset[str]) -> int:
+        """Entries that still name the account or one of its events."""
+        ...
+
+    def accounts(self) -> AsyncIterator[tuple[str, str, int]]:
+        """Yields (tenant, account, newest time in Unix milliseconds) of every account; 0 where the time is unknown."""
         ...

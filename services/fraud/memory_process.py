@@ -88,6 +88,15 @@ class Window:
                 del self.times[old]
             del order[:expired]
 
+    def discard(self, members: frozenset[str]) -> int:
+        """Takes members out; returns how many were in."""
+        gone = members & self.times.keys()
+        for member in gone:
+            del self.times[member]
+        if gone:
+            self.order = [one for one in self.order if one[1] not in gone]
+        return len(gone)
+
     def count(self, time_ms: int, excluded: str) -> int:
         """Members within the hour before `time_ms` (those after it too: they are known), without `excluded`."""
         since = time_ms - FAILURE_WINDOW_MS
@@ -420,9 +429,10 @@ class TenantMemory:
         for key in [key for key, value in shard.items() if expired(key, value, newest)]:
             del shard[key]
             if table == "accounts":
-                self._leave(key)
+                self.leave(key)
 
-    def _leave(self, account: str) -> None:
+    def leave(self, account: str) -> None:
+        """Takes an account out of its component."""
         component = self.components.pop(account, None)
         if component is None:
             return

@@ -65,6 +65,15 @@ class RingBook:
                 if known is None or known.version != version:
                     await self._look(tenant, name, account, version, parameters)
 
+    def forget(self, tenant: str, account: str) -> None:
+        """Drops what is cached of an account's component."""
+        for key in [
+            key
+            for key, known in self._known.items()
+            if key == (tenant, account) or (key[0] == tenant and account in known.rings)
+        ]:
+            del self._known[key]
+
     def ring(self, tenant: str, account: str, observation: Observation) -> RingOfAccount | None:
         """The ring of an account whose component `refresh` has seen; None where it is in none."""
         known = self._known.get((tenant, observation.component))

@@ -34,12 +34,14 @@ SLICE = 128
 class FraudServicer(fraud_pb2_grpc.FraudServiceServicer):
     """Implements usher.fraud.v1.FraudService."""
 
-    def __init__(self, memory: Memory, store: RingStore, database: Database, engines: Engines) -> None:
+    def __init__(
+        self, memory: Memory, store: RingStore, database: Database, engines: Engines, book: RingBook
+    ) -> None:
         self._memory = memory
         self._store = store
         self._database = database
         self._engines = engines
-        self._book = RingBook(memory, store, database)
+        self._book = book
 
     async def AssessEvents(
         self, request: fraud_pb2.AssessEventsRequest, context: Any

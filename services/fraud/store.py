@@ -155,6 +155,51 @@ class RingStore:
                 rings.append((score, ring))
         return rings
 
+    def ring_of(self, tenant: str, account: str) -> tuple[str, int, float, fraud_pb2.Ring] | None:
+        """Id, members, score and card of the ring an account is in; None where it is in none."""
+        query = (
+            sa.select(RINGS.c.ring_id, RINGS.c.member_count, RINGS.c.score_e6, RINGS.c.card)
+            .join(MEMBERS, sa.and_(MEMBERS.c.tenant == RINGS.c.tenant, MEMBERS.c.ring_id == RINGS.c.ring_id))
+            .where(MEMBERS.c.tenant == tenant, MEMBERS.c.account == account)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        return row[0], row[1], row[2] / 1_000_000, fraud_pb2.Ring.FromString(bytes(row[3]))
+
+    def members(self) -> list[tuple[str, str]]:
+        """(tenant, account) of every account that is in a ring."""
+        with self._database.reading() as connection:
+            return [
+                (row[0], row[1]) for row in connection.execute(sa.select(MEMBERS.c.tenant, MEMBERS.c.account))
+            ]
+
+    def forget(self, tenant: str, account: str) -> int:
+        """Takes an account out of its ring, which stays with one member less; returns rows taken out."""
+        m = MEMBERS.c
+        with self._database.begin() as connection:
+            self._lock(connection, tenant)
+            where = (m.tenant == tenant, m.account == account)
+            ring_id = connection.execute(sa.select(m.ring_id).where(*where)).scalar()
+            if ring_id is None:
+                return 0
+            connection.execute(MEMBERS.delete().where(*where))
+            ring = (RINGS.c.tenant == tenant, RINGS.c.ring_id == ring_id)
+            card = connection.execute(sa.select(RINGS.c.card).where(*ring)).scalar()
+            if card is not None:
+                message = fraud_pb2.Ring.FromString(bytes(card))
+                message.member_count = max(0, message.member_count - 1)
+                values: dict[str, object] = {
+                    "member_count": message.member_count,
+                    "card": message.SerializeToString(),
+                    "updated_ms": self._clock.now_ms(),
+                }
+                if not message.member_count:
+                    values["score_e6"] = 0
+                connection.execute(RINGS.update().where(*ring).values(values))
+        return 1
+
     def fingerprint(self, tenant: str, kind: str, resource: str) -> str:
         """Keyed hash of a resource: 16 hexadecimal digits."""
         text = "\0".join((tenant, kind, resource)).encode()

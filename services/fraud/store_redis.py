@@ -9,8 +9,10 @@ Every key expires a retention after it was last written; `applied` never does. T
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import redis.asyncio
@@ -18,6 +20,7 @@ import redis.exceptions
 
 from services.common.config import ConfigError
 from services.common.errors import Unavailable
+from services.fraud.forget import told_places
 from services.fraud.memory import (
     ADDRESS_RETENTION_DAYS,
     ADDRESS_WINDOW_MS,
@@ -43,6 +46,7 @@ from services.fraud.memory import (
 from services.fraud.memory_process import raise_if_behind
 
 SCRIPT = (Path(__file__).parent / "observe.lua").read_text()
+FORGET = (Path(__file__).parent / "forget.lua").read_text()
 LIMITS = orjson.dumps(
     {
         "degree_cap": DEGREE_CAP,
@@ -61,6 +65,10 @@ LIMITS = orjson.dumps(
 CHUNK = 256
 """Sightings of one script call: the server does nothing else meanwhile."""
 _RETRY_AFTER = 0.5
+# Kinds of keys by what they hold; the others are sorted sets.
+_HASHES = frozenset(("a", "d", "p", "h"))
+_SETS = frozenset(("m", "r"))
+_STRINGS = frozenset(("c", "z"))
 
 
 class RedisMemory:
@@ -80,6 +88,7 @@ class RedisMemory:
             url, socket_timeout=timeout, socket_connect_timeout=timeout
         )
         self._script = self._client.register_script(SCRIPT)
+        self._forget = self._client.register_script(FORGET)
         self._allow_volatile = allow_volatile
         self._prefix = prefix
         self._applied = f"{{{prefix}}}:applied"
@@ -175,6 +184,105 @@ class RedisMemory:
                 listed.append(Resource(kind, resource_name, edges, b"" in row))
         return Component(facts, listed)
 
+    async def told(self, tenant: str, account: str) -> list[tuple[str, dict[str, Any]]]:
+        prefix = self._key(tenant)
+        found: list[tuple[str, dict[str, Any]]] = []
+        with _typed():
+            known: Any = await self._client.hgetall(f"{prefix}a:{account}")
+            facts = {key.decode(): value.decode() for key, value in known.items()}
+            if facts:
+                found.append(
+                    (
+                        "account",
+                        {"newest_address": facts.get("a") or None, "household": facts.get("h") or None},
+                    )
+                )
+            places: Any = await self._client.zrange(f"{prefix}s:{account}", 0, -1)
+            found += [("places", one) for one in told_places([bytes.fromhex(p.decode()) for p in places])]
+            failures: Any = await self._client.zrange(f"{prefix}fa:{account}", 0, -1, withscores=True)
+            found += [
+                ("failed_sign_ins", {"event_id": event.decode(), "time_ms": int(score)})
+                for event, score in failures
+            ]
+            async for keys in self._scan(prefix):
+                hashes = [key for key in keys if key[len(prefix) :].startswith(("d:", "p:", "h:"))]
+                values = await self._fields(hashes, account)
+                found += [
+                    _told(key[len(prefix) :], value.decode())
+                    for key, value in zip(hashes, values, strict=True)
+                    if value is not None
+                ]
+        return found
+
+    async def forget(self, tenant: str, account: str, event_ids: frozenset[str]) -> int:
+        prefix = self._key(tenant)
+        taken = 0
+        with _typed():
+            known: Any = await self._client.zrange(f"{prefix}fa:{account}", 0, -1)
+            events = orjson.dumps(sorted(event_ids | {one.decode() for one in known}))
+            async for keys in self._scan(prefix):
+                taken += await self._forget(
+                    keys=[self._applied], args=[prefix, account, events, orjson.dumps(keys), "0"]
+                )
+            taken += await self._forget(keys=[self._applied], args=[prefix, account, events, b"[]", "1"])
+        return int(taken)
+
+    async def holds(self, tenant: str, account: str, event_ids: frozenset[str]) -> int:
+        prefix = self._key(tenant)
+        named = {one.encode() for one in event_ids | {account}}
+        own = {f"{prefix}{kind}:{account}" for kind in ("a", "c", "s", "fa", "m", "r", "z")}
+        found = 0
+        with _typed():
+            async for keys in self._scan(prefix):
+                pipe = self._client.pipeline(transaction=False)
+                for key in keys:
+                    kind = key[len(prefix) :].partition(":")[0]
+                    if kind in _HASHES:
+                        pipe.hkeys(key)
+                    elif kind in _SETS:
+                        pipe.smembers(key)
+                    elif kind in _STRINGS:
+                        pipe.get(key)
+                    else:
+                        pipe.zrange(key, 0, -1)
+                for key, content in zip(keys, await pipe.execute(), strict=True):
+                    members = {content} if isinstance(content, bytes) else set(content or ())
+                    found += key in own or not named.isdisjoint(members)
+        return found
+
+    async def accounts(self) -> AsyncIterator[tuple[str, str, int]]:
+        head = f"{{{self._prefix}}}:["
+        with _typed():
+            async for keys in self._scan(head):
+                for key in keys:
+                    tenant, _, rest = key[len(head) :].partition("]:")
+                    if not rest.startswith(("a:", "s:")):
+                        continue
+                    newest: Any = await self._client.zrange(
+                        f"{head}{tenant}]:s:{rest[2:]}", -1, -1, withscores=True
+                    )
+                    yield tenant, rest[2:], int(newest[0][1]) if newest else 0
+
+    async def _scan(self, prefix: str) -> AsyncIterator[list[str]]:
+        """Keys that begin so, in pieces; a key may come twice."""
+        pattern = re.sub(r"([\\\[\]*?])", r"\\\1", prefix) + "*"
+        cursor: Any = 0
+        while True:
+            keys: Any
+            cursor, keys = await self._client.scan(cursor, match=pattern, count=CHUNK)
+            if keys:
+                yield [key.decode() for key in keys]
+            if not cursor:
+                return
+
+    async def _fields(self, keys: Sequence[str], field: str) -> list[bytes | None]:
+        if not keys:
+            return []
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.hget(key, field)
+        return list(await pipe.execute())
+
     def _key(self, tenant: str) -> str:
         # Brackets are in no identifier: a tenant "a:d" cannot reach the keys of tenant "a".
         return f"{{{self._prefix}}}:[{tenant}]:"
@@ -230,6 +338,23 @@ def _observation(row: list) -> Observation:
         root.decode(),
         members,
         ties,
+    )
+
+
+def _told(key: str, value: str) -> tuple[str, dict[str, Any]]:
+    kind, _, name = key.partition(":")
+    numbers = [int(part) for part in value.split(",")]
+    if kind == "h":
+        return "addresses", {"address": name.partition(":")[2], "last_seen_ms": numbers[0]}
+    return (
+        "edges",
+        {
+            "kind": "device" if kind == "d" else "payment",
+            "name": name,
+            "first_seen_ms": numbers[0],
+            "last_seen_ms": numbers[1],
+            "days_of_last_30": numbers[2].bit_count(),
+        },
     )
 
 

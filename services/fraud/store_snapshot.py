@@ -19,7 +19,8 @@ from typing import IO, Any
 import orjson
 
 from services.common.errors import Unavailable
-from services.fraud.memory_process import SHARDS, TABLES, ProcessMemory
+from services.fraud.forget import SubjectMemory
+from services.fraud.memory_process import SHARDS, TABLES
 
 VERSION = 1
 FILE_NAME = "memory.jsonl"
@@ -27,8 +28,8 @@ FILE_NAME = "memory.jsonl"
 _log = logging.getLogger("usher.fraud.snapshot")
 
 
-class SnapshotMemory(ProcessMemory):
-    """`ProcessMemory` that loads a snapshot when opened, and saves one at intervals and when closed.
+class SnapshotMemory(SubjectMemory):
+    """`SubjectMemory` that loads a snapshot when opened, and saves one at intervals and when closed.
 
     Args:
         directory: where the snapshot lies; made where it is missing.
@@ -89,6 +90,14 @@ class SnapshotMemory(ProcessMemory):
                 "snapshot written",
                 extra={"bytes": size, "seconds": round(time.monotonic() - started, 3)},
             )
+
+    async def forget(self, tenant: str, account: str, event_ids: frozenset[str]) -> int:
+        """As the memory in process; the saved snapshot is replaced, and one that was refused is removed."""
+        taken = await super().forget(tenant, account, event_ids)
+        await asyncio.to_thread(self._path.with_name(FILE_NAME + ".corrupt").unlink, missing_ok=True)
+        if self._task is not None:
+            await self.save()
+        return taken
 
     async def _run(self) -> None:
         while True:

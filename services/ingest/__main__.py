@@ -26,6 +26,7 @@ async def main() -> None:
             settings.server,
             [
                 Service(add_ingest_to_server, ingest.servicer, INGEST),
+                ingest.subjects,
                 Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, ingest.policy_servicer, POLICY),
                 Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, ingest.label_servicer, LABELS),
                 Service(lists_pb2_grpc.add_ListServiceServicer_to_server, ingest.list_servicer, LISTS),

@@ -9,13 +9,16 @@ from typing import Any
 from services.common.client import connect
 from services.common.clock import SystemClock
 from services.common.db import open_database
+from services.common.erased import ErasedRows
 from services.common.errors import FailedPrecondition, UsherError
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
 from services.common.shipped import SHIPPED, shipped_policy_set
+from services.common.subject_data import subject_data
 from services.common.telemetry import Telemetry
 from services.ingest import peers as paths
 from services.ingest.door import Door
+from services.ingest.erasures import ErasedViewers
 from services.ingest.ledger import Ledger
 from services.ingest.lists import Lists
 from services.ingest.outbox import Outbox
@@ -31,6 +34,7 @@ from services.ingest.shards import Shards
 from services.ingest.store import open_store
 from services.ingest.store_labels import LabelStore
 from services.ingest.store_lists import ListStore
+from services.ingest.store_subject import IngestSubjects
 
 _FLUSH_S = 0.5
 _MAINTAIN_S = 0.25
@@ -75,7 +79,9 @@ class Ingest:
             telemetry=telemetry,
         )
         self._ledger = Ledger(self._store, clock)
-        self._outbox = Outbox(self._store, self._ledger, peers, clock, telemetry)
+        erased = ErasedRows(self._database)
+        self._erased = ErasedViewers(self._database, erased, telemetry)
+        self._outbox = Outbox(self._store, self._ledger, peers, self._erased, clock, telemetry)
         self._policy = PolicyInForce(
             self._store,
             PolicySetCache(settings.policy_dir),
@@ -100,12 +106,16 @@ class Ingest:
             clock=clock,
             telemetry=telemetry,
         )
+        self.subjects = subject_data(
+            IngestSubjects(self._store, erased, self._erased, self._pipeline, self._outbox), clock
+        )
         self._shards = Shards(self._store, self._pipeline, telemetry)
         self._door = Door(
             store=self._store,
             pipeline=self._pipeline,
             ledger=self._ledger,
             shards=self._shards,
+            erased=self._erased,
             settings=p,
             clock=clock,
             telemetry=telemetry,
@@ -128,6 +138,7 @@ class Ingest:
         first = self._settings.policy_set
         await self._policy.start(shipped_policy_set() if first == SHIPPED else first)
         await self._lists.refresh()
+        await self._erased.start()
         await self._memory.start()
         await self._door.start()
         await self._database.run(self._store.maintain, self._clock.now_ms())
@@ -140,6 +151,7 @@ class Ingest:
             self._lists.run(),
             self._shards.run(),
             self._places.run(),
+            self._erased.run(),
         )
         self._chores = [asyncio.create_task(self._watched(chore)) for chore in chores]
         return self
@@ -157,6 +169,7 @@ class Ingest:
     async def healthy(self) -> None:
         """Returns when events can be taken in. The other services may be away: decisions degrade without them."""
         await self._database.ping()
+        self._erased.check()
         if not self._policy.policy_set:
             raise FailedPrecondition("NO_POLICY_SET", "no policy set is in force")
         for chore in self._chores:

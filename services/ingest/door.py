@@ -18,11 +18,12 @@ from services.common.event_types import event_class
 from services.common.interceptors import current_deadline
 from services.common.telemetry import Telemetry, current_trace, keep_current_trace
 from services.ingest import check, receipts, wire
+from services.ingest.erasures import ErasedViewers
 from services.ingest.faults import crash_point
 from services.ingest.items import IMPORT, LATE, OLD, Call, Item, Reply
 from services.ingest.ledger import Ledger, failed_event
-from services.ingest.pipeline import Pipeline, conflict_result, failed_result, refused_result
-from services.ingest.records import Commit, InboxRow, LostRaceError, Receipt
+from services.ingest.pipeline import Pipeline, conflict_result, failed_result, gone_result, refused_result
+from services.ingest.records import ERASED, Commit, InboxRow, LostRaceError, Receipt
 from services.ingest.settings import PipelineSettings
 from services.ingest.shards import Shards
 from services.ingest.store import Store
@@ -59,6 +60,7 @@ class Door:
         pipeline: Pipeline,
         ledger: Ledger,
         shards: Shards,
+        erased: ErasedViewers,
         settings: PipelineSettings,
         clock: Clock,
         telemetry: Telemetry,
@@ -67,6 +69,7 @@ class Door:
         self._pipeline = pipeline
         self._ledger = ledger
         self._shards = shards
+        self._erased = erased
         self._settings = settings
         self._clock = clock
         self._log = telemetry.logger("door")
@@ -140,6 +143,8 @@ class Door:
                 item.from_inbox = True
                 item.answer = None
                 self._shards.accepted(item)
+            elif isinstance(before, Receipt) and before.position == ERASED:
+                answers.append(gone_result(item.event_id))
             elif (before.fingerprint if isinstance(before, Receipt) else before) == item.fingerprint:
                 answers.append(wire.result(ingest_pb2.EVENT_STATUS_DUPLICATE, item.event_id))
             else:
@@ -153,6 +158,7 @@ class Door:
         tenant, number = batch.tenant, len(batch.events)
         if self._closed:
             raise Unavailable("DRAINING", "this instance is shutting down; another one takes the call")
+        self._erased.check()
         if not check.valid_tenant(tenant):
             self._ledger.refuse(NO_TENANT, "TENANT_INVALID", number)
             raise InvalidArgument(
@@ -192,6 +198,10 @@ class Door:
             check.normalise(event)
             payload = event.SerializeToString(deterministic=True)
             event_ms = event.event_time.seconds * 1000 + event.event_time.nanos // 1_000_000
+            if self._erased.covers(tenant, event.user_id, event_ms):
+                self._ledger.refuse(tenant, "GONE")
+                items.append(gone_result(event.event_id))
+                continue
             flags = self._age_flags(tenant, event, event_ms, now_ms)
             if flags is None:
                 self._ledger.refuse(tenant, "TOO_OLD")

@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from services.common.clock import Clock
 from services.common.errors import UsherError
 from services.common.telemetry import NEW_TRACE, Telemetry, parse_traceparent
+from services.ingest.erasures import ErasedViewers
 from services.ingest.faults import crash_point
 from services.ingest.ledger import Ledger
 from services.ingest.peers import Peers
@@ -34,11 +35,19 @@ class Outbox:
     """Delivers. `run` sweeps until it is cancelled."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, peers: Peers, clock: Clock, telemetry: Telemetry
+        self,
+        store: Store,
+        ledger: Ledger,
+        peers: Peers,
+        erased: ErasedViewers,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._peers = peers
+        self._erased = erased
+        self._calls: set[asyncio.Future[None]] = set()
         self._clock = clock
         self._telemetry = telemetry
         self._log = telemetry.logger("outbox")
@@ -66,6 +75,11 @@ class Outbox:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def calls_ended(self) -> None:
+        """Returns once the calls that are under way now have ended."""
+        if self._calls:
+            await asyncio.wait(set(self._calls))
+
     async def run(self) -> None:
         """Takes what is due, for ever."""
         while True:
@@ -83,8 +97,17 @@ class Outbox:
 
     async def _deliver(self, row_id: int, topic: str, traceparent: str, body: bytes, attempts: int) -> None:
         request = alerts_pb2.RaiseAlertsRequest.FromString(body)
+        for index in range(len(request.messages) - 1, -1, -1):
+            # Read before its subject was erased.
+            if self._erased.concerns(request.messages[index]):
+                del request.messages[index]
+        if not request.messages:
+            self._ledger.delivered(row_id)
+            return
         crash_point("tell.before")
         parent = parse_traceparent(traceparent) if traceparent else None
+        call = asyncio.get_running_loop().create_future()
+        self._calls.add(call)
         try:
             with self._telemetry.span("ingest.tell", parent=parent or NEW_TRACE):
                 answer = await self._peers.raise_alerts(request)
@@ -98,6 +121,9 @@ class Outbox:
             due = self._clock.now_ms() + int(delay * random.uniform(0.5, 1.0))
             await self._store.database.run(self._store.postpone_outbox, row_id, due)
             return
+        finally:
+            self._calls.discard(call)
+            call.set_result(None)
         invalid = [
             result.error for result in answer.results if result.status == alerts_pb2.RAISE_STATUS_INVALID
         ]

@@ -22,6 +22,7 @@ from services.common.clock import Clock
 from services.common.errors import (
     Aborted,
     FieldViolation,
+    Gone,
     InvalidArgument,
     ResourceExhausted,
     StateBehind,
@@ -39,7 +40,7 @@ from services.ingest.outbox import ALERTS, Outbox
 from services.ingest.peers import AwayError, Peers
 from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
-from services.ingest.records import NO_PROFILE, Commit, Committed, LostRaceError, Profile, Receipt
+from services.ingest.records import ERASED, NO_PROFILE, Commit, Committed, LostRaceError, Profile, Receipt
 from services.ingest.restore import FraudMemory
 from services.ingest.settings import PipelineSettings
 from services.ingest.store import Store
@@ -177,6 +178,10 @@ class Pipeline:
     async def drained(self) -> None:
         """Returns once nothing is queued or in a batch."""
         await self._idle.wait()
+
+    def forget(self, user_key: bytes) -> None:
+        """Drops what is cached of a viewer; a batch under way loses its race and looks again."""
+        self._profiles.pop(user_key, None)
 
     def watch(self) -> asyncio.Event:
         """An event that is set after every commit; give it back with `unwatch`."""
@@ -365,6 +370,9 @@ class Pipeline:
                 new.append(item)
             elif item.from_inbox and item.answer is None:
                 self._ledger.supersede(item.tenant, item.key)
+            elif receipt.position == ERASED:
+                self._ledger.refuse(item.tenant, "GONE")
+                _answer(item, gone_result(item.event_id))
             elif receipt.fingerprint == item.fingerprint:
                 repeats.append((item, receipt.position))
             else:
@@ -772,6 +780,14 @@ def conflict_result(event_id: str) -> bytes:
     result.failure.reason = "EVENT_ID_REUSED"
     result.failure.message = "another event was sent under this event_id before; send this one under a new id"
     return result.SerializeToString()
+
+
+def gone_result(event_id: str) -> bytes:
+    """The EventResult of an event that was erased, or happened before its viewer was."""
+    return refused_result(
+        event_id,
+        Gone(message="the event was erased with its viewer's data and is not taken again", retry_after=0.0),
+    )
 
 
 def refused_result(event_id: str, error: UsherError) -> bytes:

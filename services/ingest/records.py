@@ -12,6 +12,10 @@ POSITION_SHIFT = 20
 """Positions are milliseconds << 20 | counter: about a million a millisecond, until the year 2248 in 63 bits."""
 
 
+ERASED = 0
+"""Position in the receipt of an event whose decision was erased."""
+
+
 class Receipt(NamedTuple):
     """Proof that an event was decided."""
 

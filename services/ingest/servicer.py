@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from services.common.clock import Clock
-from services.common.errors import FieldViolation, InvalidArgument, NotFound
+from services.common.errors import FieldViolation, Gone, InvalidArgument, NotFound
 from services.common.telemetry import Telemetry
 from services.ingest import check, receipts
 from services.ingest.door import NO_TENANT, Door
@@ -83,6 +83,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 )
             # It may have been decided between the two looks.
             found = await read(self._store.find, key)
+        if found is None and await read(self._store.is_erased, key):
+            raise Gone(
+                message="ERASED: the event and its decision were erased at the viewer's request",
+                metadata={"status": "ERASED"},
+            )
         if found is None:
             raise NotFound("DECISION_UNKNOWN", "no event of this tenant with this event_id was decided")
         _, decision, event = found

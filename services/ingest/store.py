@@ -22,6 +22,7 @@ from services.common.db import Database, typed_error
 from services.ingest import tables, wire
 from services.ingest.faults import crash_point
 from services.ingest.records import (
+    ERASED,
     POSITION_SHIFT,
     Commit,
     Committed,
@@ -77,6 +78,9 @@ class Store(abc.ABC):
                 before = known.get(row.key)
                 name = "accepted"
                 if before is not None:
+                    if isinstance(before, Receipt) and before.position == ERASED:
+                        _count(counts, row.tenant, "refused:GONE")
+                        continue
                     same = (before.fingerprint if isinstance(before, Receipt) else before) == row.fingerprint
                     name = "duplicate" if same else "conflict"
                 _count(counts, row.tenant, name)
@@ -226,6 +230,12 @@ class Store(abc.ABC):
                 .where(tables.receipts.c.key == key)
             ).first()
         return None if row is None else (row[0], bytes(row[1]), bytes(row[2]))
+
+    def is_erased(self, key: bytes) -> bool:
+        """Whether an event was there and was erased."""
+        r = tables.receipts.c
+        with self.database.reading() as connection:
+            return connection.execute(sa.select(r.position).where(r.key == key)).scalar() == ERASED
 
     def is_pending(self, key: bytes) -> bool:
         """Whether an event waits in the inbox."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from services.common.clock import SystemClock
 from services.common.config import load
 from services.common.policy import PolicySetCache
 from services.common.server import Service, run, serve
+from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
 from services.scoring.engine import Engines
 from services.scoring.servicer import ScoringServicer
 from services.scoring.settings import ScoringSettings
+from services.scoring.subject import ScoringSubjects
 from usher.scoring.v1 import scoring_pb2_grpc
 
 
@@ -17,10 +20,13 @@ async def main() -> None:
     settings = load(ScoringSettings, prefix="USHER_SCORING_")
     telemetry = start_telemetry("scoring", settings.telemetry)
     servicer = ScoringServicer(Engines(PolicySetCache(settings.policy_dir)))
-    service = Service(
-        scoring_pb2_grpc.add_ScoringServiceServicer_to_server, servicer, "usher.scoring.v1.ScoringService"
-    )
-    await serve(settings.server, [service], healthy=always_healthy, telemetry=telemetry)
+    services = [
+        Service(
+            scoring_pb2_grpc.add_ScoringServiceServicer_to_server, servicer, "usher.scoring.v1.ScoringService"
+        ),
+        subject_data(ScoringSubjects(), SystemClock()),
+    ]
+    await serve(settings.server, services, healthy=always_healthy, telemetry=telemetry)
 
 
 async def always_healthy() -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eusher/subject/v1/subject.proto\x12\x10usher.subject.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n\x18\x45xportSubjectDataRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\">\n\x19\x45xportSubjectDataResponse\x12\r\n\x05store\x18\x01 \x01(\t\x12\x12\n\njson_lines\x18\x02 \x01(\x0c\"N\n\x17\x45raseSubjectDataRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nerasure_id\x18\x03 \x01(\t\"\xc2\x01\n\x18\x45raseSubjectDataResponse\x12\x46\n\x06\x65rased\x18\x01 \x03(\x0b\x32\x36.usher.subject.v1.EraseSubjectDataResponse.ErasedEntry\x12/\n\x0b\x65rased_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0b\x45rasedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\">\n\x1bVerifySubjectErasureRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\xa2\x01\n\x1cVerifySubjectErasureResponse\x12P\n\tremaining\x18\x01 \x03(\x0b\x32=.usher.subject.v1.VerifySubjectErasureResponse.RemainingEntry\x1a\x30\n\x0eRemainingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\xe6\x02\n\x12SubjectDataService\x12n\n\x11\x45xportSubjectData\x12*.usher.subject.v1.ExportSubjectDataRequest\x1a+.usher.subject.v1.ExportSubjectDataResponse0\x01\x12i\n\x10\x45raseSubjectData\x12).usher.subject.v1.EraseSubjectDataRequest\x1a*.usher.subject.v1.EraseSubjectDataResponse\x12u\n\x14VerifySubjectErasure\x12-.usher.subject.v1.VerifySubjectErasureRequest\x1a..usher.subject.v1.VerifySubjectErasureResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eusher/subject/v1/subject.proto\x12\x10usher.subject.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"L\n\x18\x45xportSubjectDataRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\x0c\"O\n\x19\x45xportSubjectDataResponse\x12\r\n\x05store\x18\x01 \x01(\t\x12\x12\n\njson_lines\x18\x02 \x01(\x0c\x12\x0f\n\x07profile\x18\x03 \x01(\x0c\";\n\x18ListSubjectEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\".\n\x19ListSubjectEventsResponse\x12\x11\n\tevent_ids\x18\x01 \x03(\t\"U\n\x04Keep\x12\r\n\x05store\x18\x01 \x01(\t\x12.\n\nsince_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ground\x18\x03 \x01(\t\"\xc9\x01\n\x17\x45raseSubjectDataRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\nerasure_id\x18\x03 \x01(\t\x12\x11\n\tevent_ids\x18\x04 \x03(\t\x12$\n\x04keep\x18\x05 \x03(\x0b\x32\x16.usher.subject.v1.Keep\x12,\n\x05\x65ntry\x18\x06 \x01(\x0b\x32\x1d.usher.subject.v1.LedgerEntry\x12\x12\n\nledger_key\x18\x07 \x01(\x0c\"u\n\x0bLedgerEntry\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07subject\x18\x02 \x01(\x0c\x12/\n\x0b\x65rased_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nerasure_id\x18\x04 \x01(\t\"\xb3\x03\n\x18\x45raseSubjectDataResponse\x12\x46\n\x06\x65rased\x18\x01 \x03(\x0b\x32\x36.usher.subject.v1.EraseSubjectDataResponse.ErasedEntry\x12/\n\x0b\x65rased_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x04kept\x18\x03 \x03(\x0b\x32\x34.usher.subject.v1.EraseSubjectDataResponse.KeptEntry\x12L\n\tdelivered\x18\x04 \x03(\x0b\x32\x39.usher.subject.v1.EraseSubjectDataResponse.DeliveredEntry\x1a-\n\x0b\x45rasedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a+\n\tKeptEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x30\n\x0e\x44\x65liveredEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"w\n\x1bVerifySubjectErasureRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x11\n\tevent_ids\x18\x03 \x03(\t\x12$\n\x04keep\x18\x04 \x03(\x0b\x32\x16.usher.subject.v1.Keep\"\xa2\x01\n\x1cVerifySubjectErasureResponse\x12P\n\tremaining\x18\x01 \x03(\x0b\x32=.usher.subject.v1.VerifySubjectErasureResponse.RemainingEntry\x1a\x30\n\x0eRemainingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x18\n\x16GetErasureStateRequest\"E\n\x17GetErasureStateResponse\x12\x18\n\x10\x61pplied_sequence\x18\x01 \x01(\x03\x12\x10\n\x08restored\x18\x02 \x01(\x08\"n\n\x16ReapplyErasuresRequest\x12\x12\n\nledger_key\x18\x01 \x01(\x0c\x12.\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1d.usher.subject.v1.LedgerEntry\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\x8f\x01\n\x17ReapplyErasuresResponse\x12\x45\n\x06\x65rased\x18\x01 \x03(\x0b\x32\x35.usher.subject.v1.ReapplyErasuresResponse.ErasedEntry\x1a-\n\x0b\x45rasedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32\xa6\x05\n\x12SubjectDataService\x12n\n\x11\x45xportSubjectData\x12*.usher.subject.v1.ExportSubjectDataRequest\x1a+.usher.subject.v1.ExportSubjectDataResponse0\x01\x12n\n\x11ListSubjectEvents\x12*.usher.subject.v1.ListSubjectEventsRequest\x1a+.usher.subject.v1.ListSubjectEventsResponse0\x01\x12i\n\x10\x45raseSubjectData\x12).usher.subject.v1.EraseSubjectDataRequest\x1a*.usher.subject.v1.EraseSubjectDataResponse\x12u\n\x14VerifySubjectErasure\x12-.usher.subject.v1.VerifySubjectErasureRequest\x1a..usher.subject.v1.VerifySubjectErasureResponse\x12\x66\n\x0fGetErasureState\x12(.usher.subject.v1.GetErasureStateRequest\x1a).usher.subject.v1.GetErasureStateResponse\x12\x66\n\x0fReapplyErasures\x12(.usher.subject.v1.ReapplyErasuresRequest\x1a).usher.subject.v1.ReapplyErasuresResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,24 +34,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERASESUBJECTDATARESPONSE_ERASEDENTRY']._loaded_options = None
   _globals['_ERASESUBJECTDATARESPONSE_ERASEDENTRY']._serialized_options = b'8\001'
+  _globals['_ERASESUBJECTDATARESPONSE_KEPTENTRY']._loaded_options = None
+  _globals['_ERASESUBJECTDATARESPONSE_KEPTENTRY']._serialized_options = b'8\001'
+  _globals['_ERASESUBJECTDATARESPONSE_DELIVEREDENTRY']._loaded_options = None
+  _globals['_ERASESUBJECTDATARESPONSE_DELIVEREDENTRY']._serialized_options = b'8\001'
   _globals['_VERIFYSUBJECTERASURERESPONSE_REMAININGENTRY']._loaded_options = None
   _globals['_VERIFYSUBJECTERASURERESPONSE_REMAININGENTRY']._serialized_options = b'8\001'
+  _globals['_REAPPLYERASURESRESPONSE_ERASEDENTRY']._loaded_options = None
+  _globals['_REAPPLYERASURESRESPONSE_ERASEDENTRY']._serialized_options = b'8\001'
   _globals['_EXPORTSUBJECTDATAREQUEST']._serialized_start=85
-  _globals['_EXPORTSUBJECTDATAREQUEST']._serialized_end=144
-  _globals['_EXPORTSUBJECTDATARESPONSE']._serialized_start=146
-  _globals['_EXPORTSUBJECTDATARESPONSE']._serialized_end=208
-  _globals['_ERASESUBJECTDATAREQUEST']._serialized_start=210
-  _globals['_ERASESUBJECTDATAREQUEST']._serialized_end=288
-  _globals['_ERASESUBJECTDATARESPONSE']._serialized_start=291
-  _globals['_ERASESUBJECTDATARESPONSE']._serialized_end=485
-  _globals['_ERASESUBJECTDATARESPONSE_ERASEDENTRY']._serialized_start=440
-  _globals['_ERASESUBJECTDATARESPONSE_ERASEDENTRY']._serialized_end=485
-  _globals['_VERIFYSUBJECTERASUREREQUEST']._serialized_start=487
-  _globals['_VERIFYSUBJECTERASUREREQUEST']._serialized_end=549
-  _globals['_VERIFYSUBJECTERASURERESPONSE']._serialized_start=552
-  _globals['_VERIFYSUBJECTERASURERESPONSE']._serialized_end=714
-  _globals['_VERIFYSUBJECTERASURERESPONSE_REMAININGENTRY']._serialized_start=666
-  _globals['_VERIFYSUBJECTERASURERESPONSE_REMAININGENTRY']._serialized_end=714
-  _globals['_SUBJECTDATASERVICE']._serialized_start=717
-  _globals['_SUBJECTDATASERVICE']._serialized_end=1075
+  _globals['_EXPORTSUBJECTDATAREQUEST']._serialized_end=161
+  _globals['_EXPORTSUBJECTDATARESPONSE']._serialized_start=163
+  _globals['_EXPORTSUBJECTDATARESPONSE']._serialized_end=242
+  _globals['_LISTSUBJECTEVENTSREQUEST']._serialized_start=244
+  _globals['_LISTSUBJECTEVENTSREQUEST']._serialized_end=303
+  _globals['_LISTSUBJECTEVENTSRESPONSE']._serialized_start=305
+  _globals['_LISTSUBJECTEVENTSRESPONSE']._serialized_end=351
+  _globals['_KEEP']._serialized_start=353
+  _globals['_KEEP']._serialized_end=438
+  _globals['_ERASESUBJECTDATAREQUEST']._serialized_start=441
+  _globals['_ERASESUBJECTDATAREQUEST']._serialized_end=642
+  _globals['_LEDGERENTRY']._serialized_start=644
+  _globals['_LEDGERENTRY']._serialized_end=761
+  _globals['_ERASESUBJECTDATARESPONSE']._serialized_start=764
+  _globals['_ERASESUBJECTDATARESPONSE']._serialized_end=1199
+  _globals['_ERASESUBJECTDATARESPONSE_ERASEDENTRY']._serialized_start=1059
+  _globals['_ERASESUBJECTDATARESPONSE_ERASEDENTRY']._serialized_end=1104
+  _globals['_ERASESUBJECTDATARESPONSE_KEPTENTRY']._serialized_start=1106
+  _globals['_ERASESUBJECTDATARESPONSE_KEPTENTRY']._serialized_end=1149
+  _globals['_ERASESUBJECTDATARESPONSE_DELIVEREDENTRY']._serialized_start=1151
+  _globals['_ERASESUBJECTDATARESPONSE_DELIVEREDENTRY']._serialized_end=1199
+  _globals['_VERIFYSUBJECTERASUREREQUEST']._serialized_start=1201
+  _globals['_VERIFYSUBJECTERASUREREQUEST']._serialized_end=1320
+  _globals['_VERIFYSUBJECTERASURERESPONSE']._serialized_start=1323
+  _globals['_VERIFYSUBJECTERASURERESPONSE']._serialized_end=1485
+  _globals['_VERIFYSUBJECTERASURERESPONSE_REMAININGENTRY']._serialized_start=1437
+  _globals['_VERIFYSUBJECTERASURERESPONSE_REMAININGENTRY']._serialized_end=1485
+  _globals['_GETERASURESTATEREQUEST']._serialized_start=1487
+  _globals['_GETERASURESTATEREQUEST']._serialized_end=1511
+  _globals['_GETERASURESTATERESPONSE']._serialized_start=1513
+  _globals['_GETERASURESTATERESPONSE']._serialized_end=1582
+  _globals['_REAPPLYERASURESREQUEST']._serialized_start=1584
+  _globals['_REAPPLYERASURESREQUEST']._serialized_end=1694
+  _globals['_REAPPLYERASURESRESPONSE']._serialized_start=1697
+  _globals['_REAPPLYERASURESRESPONSE']._serialized_end=1840
+  _globals['_REAPPLYERASURESRESPONSE_ERASEDENTRY']._serialized_start=1059
+  _globals['_REAPPLYERASURESRESPONSE_ERASEDENTRY']._serialized_end=1104
+  _globals['_SUBJECTDATASERVICE']._serialized_start=1843
+  _globals['_SUBJECTDATASERVICE']._serialized_end=2521
 # @@protoc_insertion_point(module_scope)

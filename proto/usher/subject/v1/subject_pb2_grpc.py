@@ -27,6 +27,8 @@ if _version_not_supported:
 
 class SubjectDataServiceStub:
     """Exports, erases and verifies what one service keeps of one data subject.
+
+    Errors of all: INVALID_ARGUMENT (TENANT_INVALID, USER_ID_INVALID), and those of the service's stores.
     """
 
     def __init__(self, channel):
@@ -40,6 +42,11 @@ class SubjectDataServiceStub:
                 request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ExportSubjectDataRequest.SerializeToString,
                 response_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ExportSubjectDataResponse.FromString,
                 _registered_method=True)
+        self.ListSubjectEvents = channel.unary_stream(
+                '/usher.subject.v1.SubjectDataService/ListSubjectEvents',
+                request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ListSubjectEventsRequest.SerializeToString,
+                response_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ListSubjectEventsResponse.FromString,
+                _registered_method=True)
         self.EraseSubjectData = channel.unary_unary(
                 '/usher.subject.v1.SubjectDataService/EraseSubjectData',
                 request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.EraseSubjectDataRequest.SerializeToString,
@@ -50,21 +57,42 @@ class SubjectDataServiceStub:
                 request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.VerifySubjectErasureRequest.SerializeToString,
                 response_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.VerifySubjectErasureResponse.FromString,
                 _registered_method=True)
+        self.GetErasureState = channel.unary_unary(
+                '/usher.subject.v1.SubjectDataService/GetErasureState',
+                request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.GetErasureStateRequest.SerializeToString,
+                response_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.GetErasureStateResponse.FromString,
+                _registered_method=True)
+        self.ReapplyErasures = channel.unary_unary(
+                '/usher.subject.v1.SubjectDataService/ReapplyErasures',
+                request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresRequest.SerializeToString,
+                response_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresResponse.FromString,
+                _registered_method=True)
 
 
 class SubjectDataServiceServicer:
     """Exports, erases and verifies what one service keeps of one data subject.
+
+    Errors of all: INVALID_ARGUMENT (TENANT_INVALID, USER_ID_INVALID), and those of the service's stores.
     """
 
     def ExportSubjectData(self, request, context):
-        """Everything kept of the subject, piece by piece.
+        """Everything kept of the subject, piece by piece. Holds no identifier of anybody else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubjectEvents(self, request, context):
+        """Ids of the subject's events, for services that know events but not whose they are. Only ingest has any.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EraseSubjectData(self, request, context):
-        """Erases what is kept of the subject. Idempotent by erasure_id.
+        """Erases what is kept of the subject: rows, caches, snapshots and what deleted rows leave behind in files.
+
+        Idempotent by erasure_id; a call that was cut short is repeated and does the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +100,23 @@ class SubjectDataServiceServicer:
 
     def VerifySubjectErasure(self, request, context):
         """Counts what is still kept of the subject; after an erasure every count must be zero.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetErasureState(self, request, context):
+        """How much of the erasure ledger this service's stores have in them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReapplyErasures(self, request, context):
+        """Erases again what entries of the ledger name, where an older copy of the stores was put back.
+
+        Idempotent. The service is NOT_SERVING from the start on a restored copy until this has ended with
+        `complete`. Errors: INVALID_ARGUMENT (LEDGER_INVALID).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -85,6 +130,11 @@ def add_SubjectDataServiceServicer_to_server(servicer, server):
                     request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ExportSubjectDataRequest.FromString,
                     response_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ExportSubjectDataResponse.SerializeToString,
             ),
+            'ListSubjectEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListSubjectEvents,
+                    request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ListSubjectEventsRequest.FromString,
+                    response_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ListSubjectEventsResponse.SerializeToString,
+            ),
             'EraseSubjectData': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseSubjectData,
                     request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.EraseSubjectDataRequest.FromString,
@@ -94,6 +144,16 @@ def add_SubjectDataServiceServicer_to_server(servicer, server):
                     servicer.VerifySubjectErasure,
                     request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.VerifySubjectErasureRequest.FromString,
                     response_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.VerifySubjectErasureResponse.SerializeToString,
+            ),
+            'GetErasureState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetErasureState,
+                    request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.GetErasureStateRequest.FromString,
+                    response_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.GetErasureStateResponse.SerializeToString,
+            ),
+            'ReapplyErasures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReapplyErasures,
+                    request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresRequest.FromString,
+                    response_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -105,6 +165,8 @@ def add_SubjectDataServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SubjectDataService:
     """Exports, erases and verifies what one service keeps of one data subject.
+
+    Errors of all: INVALID_ARGUMENT (TENANT_INVALID, USER_ID_INVALID), and those of the service's stores.
     """
 
     @staticmethod
@@ -124,6 +186,33 @@ class SubjectDataService:
             '/usher.subject.v1.SubjectDataService/ExportSubjectData',
             usher_dot_subject_dot_v1_dot_subject__pb2.ExportSubjectDataRequest.SerializeToString,
             usher_dot_subject_dot_v1_dot_subject__pb2.ExportSubjectDataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubjectEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/usher.subject.v1.SubjectDataService/ListSubjectEvents',
+            usher_dot_subject_dot_v1_dot_subject__pb2.ListSubjectEventsRequest.SerializeToString,
+            usher_dot_subject_dot_v1_dot_subject__pb2.ListSubjectEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -178,6 +267,60 @@ class SubjectDataService:
             '/usher.subject.v1.SubjectDataService/VerifySubjectErasure',
             usher_dot_subject_dot_v1_dot_subject__pb2.VerifySubjectErasureRequest.SerializeToString,
             usher_dot_subject_dot_v1_dot_subject__pb2.VerifySubjectErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetErasureState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.subject.v1.SubjectDataService/GetErasureState',
+            usher_dot_subject_dot_v1_dot_subject__pb2.GetErasureStateRequest.SerializeToString,
+            usher_dot_subject_dot_v1_dot_subject__pb2.GetErasureStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReapplyErasures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.subject.v1.SubjectDataService/ReapplyErasures',
+            usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresRequest.SerializeToString,
+            usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresResponse.FromString,
             options,
             channel_credentials,
             insecure,
