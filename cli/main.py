@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import consent
+from cli import consent, inspection
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
 
@@ -498,6 +498,9 @@ def geo(
     with exit_statuses():
         show(address, data, as_json)
         leave(EXIT_OK)
+
+
+inspection.register(app)
 
 
 def main() -> None:

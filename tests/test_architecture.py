@@ -39,6 +39,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "pipeline",
             "policy",
             "restore",
+            "sentry",
             "shards",
             "tables",
         }

@@ -51,6 +51,7 @@ VIEWER_SENTENCES: Final[dict[int, str]] = {
     _R.REASON_CODE_COLD: "We do not know this account well yet, so we were careful.",
     _R.REASON_CODE_DEGRADED: "One of our checks was not available at that moment, so we were careful.",
     _R.REASON_CODE_LATE: "We heard of this activity late.",
+    _R.REASON_CODE_ATTACK_IN_TEXT: "A text that came with this activity looked unusual to us.",
     _R.REASON_CODE_UNKNOWN_EVENT_TYPE: "We did not recognise this kind of activity.",
     _R.REASON_CODE_LISTED_BLOCK: "This was stopped after a check of this account or its connection.",
     _R.REASON_CODE_LISTED_ALLOW: "This account was checked before and is trusted.",

@@ -98,6 +98,7 @@ _ABOUT_THE_DECISION: Final = frozenset(
         decision_pb2.REASON_CODE_LATE,
         decision_pb2.REASON_CODE_UNKNOWN_EVENT_TYPE,
         decision_pb2.REASON_CODE_LISTED_ALLOW,
+        decision_pb2.REASON_CODE_ATTACK_IN_TEXT,
     }
 )
 _BEHAVIOUR: Final = range(decision_pb2.REASON_CODE_ANOMALY, decision_pb2.REASON_CODE_SUSPICIOUS_SEGMENT)
@@ -360,6 +361,9 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
     decision_pb2.REASON_CODE_LISTED_LIMIT: lambda v, w: (
         f"The account did {v.count(0, 'act', 'acts')} within an hour where {v.whole(1)} are allowed on this {w[0]} "
         f"(entry {w[1]})."
+    ),
+    decision_pb2.REASON_CODE_ATTACK_IN_TEXT: lambda v, w: (
+        f"The text of {w[0]} looks like an attack on a program that reads it ({w[1]}); it is stored as sent."
     ),
 }
 """One sentence a code of usher.decision.v1.ReasonCode."""

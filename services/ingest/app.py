@@ -27,6 +27,7 @@ from services.ingest.pipeline import Pipeline
 from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.restore import FraudMemory
+from services.ingest.sentry import Sentry
 from services.ingest.servicer import IngestServicer, PolicyServicer
 from services.ingest.servicer_control import LabelServicer, ListServicer
 from services.ingest.settings import IngestSettings
@@ -110,12 +111,14 @@ class Ingest:
             IngestSubjects(self._store, erased, self._erased, self._pipeline, self._outbox), clock
         )
         self._shards = Shards(self._store, self._pipeline, telemetry)
+        self._sentry = Sentry(clock, telemetry)
         self._door = Door(
             store=self._store,
             pipeline=self._pipeline,
             ledger=self._ledger,
             shards=self._shards,
             erased=self._erased,
+            sentry=self._sentry,
             settings=p,
             clock=clock,
             telemetry=telemetry,
@@ -126,6 +129,7 @@ class Ingest:
             store=self._store,
             ledger=self._ledger,
             policy=self._policy,
+            sentry=self._sentry,
             clock=clock,
             telemetry=telemetry,
         )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from services.common.telemetry import TraceContext
-from services.ingest import degrade, listed, wire
-from services.ingest.items import OLD, SUPPRESSED, Item
+from services.ingest import check, degrade, listed, wire
+from services.ingest.items import ATTACK_MARKED, OLD, SUPPRESSED, Item
 from services.ingest.messages import alert_of
 from services.ingest.records import Commit, Decided, Profile, ProfileChange
 from usher.alerts.v1 import alerts_pb2
@@ -28,6 +28,7 @@ DEVICES_KEPT = 16
 DEVICE_BYTES = 4
 POSITION_BYTES = 8
 
+_MOST_MARKS = 8
 _LENGTHS = [wire.varint(length) for length in range(256)]
 
 
@@ -101,6 +102,8 @@ def assemble(answers: Answers) -> tuple[Commit, int]:
         hit = answers.hits[index]
         if outcome >= decision_pb2.OUTCOME_REVIEW and hit is None:
             messages.append(alert_of(item, outcome, part))
+        if flag & ATTACK_MARKED:
+            part += _marks(item)
         if missing:
             part, outcome = _degraded(answers, missing, item, part, devices[user])
         if hit is not None:
@@ -223,6 +226,17 @@ def _degraded(
         would_be = max(would_be, decision_pb2.Decision.FromString(part).would_be)
     outcome = would_be if mode == decision_pb2.MODE_ENFORCE else decision_pb2.OUTCOME_ALLOW
     return part + degrade.overlay(missing, would_be, mode), outcome
+
+
+def _marks(item: Item) -> bytes:
+    """A partial decision with a reason for each attack in the event's free text."""
+    part = decision_pb2.Decision()
+    for attack in check.attacks_of(event_pb2.Event.FromString(item.payload))[:_MOST_MARKS]:
+        part.reasons.add(
+            code=decision_pb2.REASON_CODE_ATTACK_IN_TEXT,
+            words=[attack.field, attack.finding.attack, attack.finding.patterns[0]],
+        )
+    return part.SerializeToString()
 
 
 def _count(commit: Commit, items: Sequence[Item]) -> None:

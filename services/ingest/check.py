@@ -1,19 +1,28 @@
-"""Step 1: whether an event is well formed. Pure; finds every error of an event at once.
+"""Step 1: three stages, each with failures of its own. Pure; finds every error of an event at once.
 
-Identifiers follow one strict grammar, so that nothing that looks like a query, a path or markup passes as one
-(docs/events.md); free text is bounded and stored as sent.
+  * schema: types, lengths, ranges and formats. Identifiers follow one strict grammar (docs/events.md);
+  * security: attacks, by the policy of each field (security.py);
+  * sanitising: what no text may hold (controls, characters that are none), and metadata that are too deep or too large.
+
+Free text is stored as sent and escaped where it is shown. `normalise` then gives equal events equal bytes.
 """
 
 from __future__ import annotations
 
 import re
 import socket
+import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
 from services.common.errors import FieldViolation
 from services.common.event_types import EVENT_TYPES, canonical
+from services.common.regions import is_region
+from services.ingest import security
+from services.ingest.security import Attack
 from usher.event.v1 import event_pb2
 
 MAX_EVENT_BYTES = 65_536
@@ -34,11 +43,20 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9._:@+/=~-]{1,255}")
 _ALL_IDENTIFIERS = re.compile(
     r"[A-Za-z0-9._:@+/=~-]{1,255}(?:\n[A-Za-z0-9._:@+/=~-]{1,255}){2}(?:\n[A-Za-z0-9._:@+/=~-]{0,255}){6}"
 )
+# Nine identifiers that hold nothing a pattern of attack could match.
+_ALL_HARMLESS = re.compile(
+    r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*(?:\n(?:[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)?){8}"
+)
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
-_REGION = re.compile(r"[A-Z]{2}(?:-[A-Z0-9]{1,3})?")
 _TIME_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _DOMAIN = re.compile(r"[a-z0-9.-]{1,253}")
 _WORD = re.compile(r"[A-Za-z0-9_.:+/ -]{0,64}")
+# Controls but for white space (ECMA-48), and the codes that Unicode reserves for no character.
+_UNCLEAN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]")
+# In a JSON text the same are written as escapes or stand as they are.
+_UNCLEAN_JSON = re.compile(
+    rb"\\u00[0189][0-9a-fA-F]|\\u007[fF]|\\[bf]|\x7f|\xc2[\x80-\x9f]|\xef\xb7[\x90-\xaf]|\xef\xbf[\xbe\xbf]|\\u[fF][dDfF]"
+)
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})")
 
@@ -61,44 +79,101 @@ def valid_tenant(tenant: str) -> bool:
     return _TENANT.fullmatch(tenant) is not None
 
 
+class Examined(NamedTuple):
+    """What the three stages found."""
+
+    violations: list[FieldViolation]
+    """Every error, in order of the stages; empty where the event may be decided."""
+    attacks: tuple[Attack, ...]
+    """Every attack, also those that the policy of their field only marks."""
+
+
+def examine(event: event_pb2.Event, now_ms: int, failing: frozenset[str] = security.FAILING) -> Examined:
+    """All three stages.
+
+    `now_ms` is the server's time, Unix milliseconds; `failing` are the groups of fields (security.FIELD_GROUPS) in which an
+    attack fails the event.
+    """
+    identifiers = _identifiers(event)
+    errors = [] if _well_formed(event, now_ms, identifiers) else _every_error(event, now_ms)
+    attacks = _attacks(event, identifiers)
+    if attacks:
+        errors = errors + security.violations_of(attacks, failing)
+    return Examined(errors, attacks)
+
+
 def violations(event: event_pb2.Event, now_ms: int) -> list[FieldViolation]:
-    """Every error of one event, in order of its fields; an empty list where it is well formed.
+    """Every error of the schema and of sanitising of one event, in order of its fields; empty where there is none.
 
     `now_ms` is the server's time, Unix milliseconds: an event more than 5 minutes ahead of it is IN_THE_FUTURE.
     """
-    return [] if _well_formed(event, now_ms) else _every_error(event, now_ms)
+    return [] if _well_formed(event, now_ms, _identifiers(event)) else _every_error(event, now_ms)
 
 
-def _well_formed(event: event_pb2.Event, now_ms: int) -> bool:
+def attacks_of(event: event_pb2.Event) -> tuple[Attack, ...]:
+    """Every attack in an event, whatever the policy of its field."""
+    return _attacks(event, _identifiers(event))
+
+
+def stage_of(field: str, reason: str) -> event_pb2.CheckStage:
+    """The stage that a violation belongs to, from its field and reason."""
+    if reason.startswith("ATTACK_"):
+        return event_pb2.CHECK_STAGE_SECURITY
+    too_large = reason == "TOO_LONG" and field in _OBJECTS
+    if too_large or reason in ("CONTROL_CHARACTER", "TEXT_INVALID", "TOO_DEEP"):
+        return event_pb2.CHECK_STAGE_SANITISING
+    return event_pb2.CHECK_STAGE_SCHEMA
+
+
+_OBJECTS = ("metadata", "extra_metadata", "unknown_json")
+
+
+def _identifiers(event: event_pb2.Event) -> str:
+    return (
+        f"{event.event_id}\n{event.user_id}\n{event.device_id}\n{event.content_id}\n{event.session_id}\n"
+        f"{event.stream_id}\n{event.payment_fingerprint}\n{event.intent_event_id}\n{event.import_id}"
+    )
+
+
+def _attacks(event: event_pb2.Event, identifiers: str) -> tuple[Attack, ...]:
+    harmless = (
+        "0x" not in identifiers
+        and _ALL_HARMLESS.fullmatch(identifiers) is not None
+        and not event.HasField("account")
+    )
+    found = security.attacks_in_texts(event) if harmless else list(security.attacks_in(event))
+    for content in (event.metadata_json, event.unknown_json):
+        if content:
+            found.extend(_object_of(content).attacks)
+    return tuple(found)
+
+
+def _well_formed(event: event_pb2.Event, now_ms: int, identifiers: str) -> bool:
     """Whether `_every_error` would find nothing: the usual case at a third of its cost. A property test holds them equal."""
-    time, kind, region, zone = event.event_time, event.event_type, event.region, event.time_zone
+    time, kind, zone = event.event_time, event.event_type, event.time_zone
     plan, code, agent = event.subscription_plan, event.error_code, event.user_agent
     metadata, unknown = event.metadata_json, event.unknown_json
     return (
         # One match for the nine identifiers of an event.
-        _ALL_IDENTIFIERS.fullmatch(
-            f"{event.event_id}\n{event.user_id}\n{event.device_id}\n{event.content_id}\n{event.session_id}\n"
-            f"{event.stream_id}\n{event.payment_fingerprint}\n{event.intent_event_id}\n{event.import_id}"
-        )
-        is not None
+        _ALL_IDENTIFIERS.fullmatch(identifiers) is not None
         and (kind in EVENT_TYPES or _EVENT_TYPE.fullmatch(kind) is not None)
         and MIN_TIME_S <= time.seconds < MAX_TIME_S
         and 0 <= time.nanos < 1_000_000_000
         # A second within the limit; at the limit itself the exact rule decides.
         and time.seconds * 1000 + 1000 <= now_ms + MAX_AHEAD_MS
         and (time.seconds > 0 or event.HasField("event_time"))
-        and _REGION.fullmatch(region) is not None
+        and is_region(event.region)
         and _address_reason(event.ip_address) is None
         and len(plan) <= 20
         and len(code) <= 50
         and len(agent) <= 1024
-        and "\0" not in agent
-        and "\0" not in plan
-        and "\0" not in code
+        and (not agent or _UNCLEAN.search(agent) is None)
+        and (not plan or _UNCLEAN.search(plan) is None)
+        and (not code or _UNCLEAN.search(code) is None)
         and (not zone or _TIME_ZONE.fullmatch(zone) is not None)
         and event.data_volume_bytes <= MAX_VOLUME
-        and (not metadata or _canonical_object(metadata)[1] is None)
-        and (not unknown or _canonical_object(unknown)[1] is None)
+        and (not metadata or _object_of(metadata).error is None)
+        and (not unknown or _object_of(unknown).error is None)
         and (event.origin != event_pb2.ORIGIN_IMPORT or bool(event.import_id))
         and not event.HasField("unmapped")
         and (not event.HasField("account") or _account_well_formed(event.account))
@@ -133,10 +208,12 @@ def _every_error(event: event_pb2.Event, now_ms: int) -> list[FieldViolation]:
     _check_time(event, now_ms, found)
     if not event.region:
         found.append(FieldViolation("region", "MISSING", "region is required; send ZZ where it is unknown"))
-    elif not _REGION.fullmatch(event.region):
+    elif not is_region(event.region):
         found.append(
             FieldViolation(
-                "region", "REGION_INVALID", "use ISO 3166-1 alpha-2 (DE), ISO 3166-2 (US-CA) or EU"
+                "region",
+                "REGION_INVALID",
+                "use ISO 3166-1 alpha-2 (DE, GB), ISO 3166-2 (US-CA) or EU; ZZ where it is unknown",
             )
         )
     if not event.ip_address:
@@ -164,15 +241,20 @@ def _every_error(event: event_pb2.Event, now_ms: int) -> list[FieldViolation]:
 def normalise(event: event_pb2.Event) -> None:
     """Brings an event without violations into its canonical form, in place, so that equal events have equal bytes.
 
-    The type gets its canonical spelling; JSON objects get sorted keys and no white space.
+    The type gets its canonical spelling, the plan and the error code Unicode's composed form (NFC, UAX 15); JSON objects get
+    sorted keys and no white space. Texts in them and the user agent stay as sent.
     """
     kind = canonical(event.event_type)
     if kind != event.event_type:
         event.event_type = kind
+    if not event.error_code.isascii():
+        event.error_code = unicodedata.normalize("NFC", event.error_code)
+    if not event.subscription_plan.isascii():
+        event.subscription_plan = unicodedata.normalize("NFC", event.subscription_plan)
     if event.metadata_json:
-        event.metadata_json, _ = _canonical_object(event.metadata_json)
+        event.metadata_json = _object_of(event.metadata_json).canonical
     if event.unknown_json:
-        event.unknown_json, _ = _canonical_object(event.unknown_json)
+        event.unknown_json = _object_of(event.unknown_json).canonical
 
 
 def _check_identifiers(event: event_pb2.Event, found: list[FieldViolation]) -> None:
@@ -246,8 +328,14 @@ def _check_text(event: event_pb2.Event, found: list[FieldViolation]) -> None:
                     name, "TOO_LONG", f"{name} has {len(value)} characters, at most {limit} are allowed"
                 )
             )
-        if "\0" in value:
-            found.append(FieldViolation(name, "CONTROL_CHARACTER", f"{name} holds a NUL character"))
+        if _UNCLEAN.search(value):
+            found.append(
+                FieldViolation(
+                    name,
+                    "CONTROL_CHARACTER",
+                    f"{name} holds a control character or one that Unicode reserves",
+                )
+            )
     if event.time_zone and not _TIME_ZONE.fullmatch(event.time_zone):
         found.append(
             FieldViolation("time_zone", "TIME_ZONE_INVALID", 'use an IANA name such as "Europe/Berlin"')
@@ -256,29 +344,47 @@ def _check_text(event: event_pb2.Event, found: list[FieldViolation]) -> None:
         found.append(FieldViolation("data_volume_bytes", "OUT_OF_RANGE", "data_volume_bytes is above 2^53"))
     for field, content in (("metadata", event.metadata_json), ("unknown_json", event.unknown_json)):
         if content:
-            _, reason = _canonical_object(content)
-            if reason is not None:
-                found.append(FieldViolation(field, *reason))
+            error = _object_of(content).error
+            if error is not None:
+                found.append(FieldViolation(field, *error))
 
 
-def _canonical_object(content: bytes) -> tuple[bytes, tuple[str, str] | None]:
-    """A JSON object with sorted keys and without white space; or what is wrong with it."""
+class _Object(NamedTuple):
+    """A JSON object as it was read."""
+
+    canonical: bytes
+    """With sorted keys and without white space; as sent where it has an error."""
+    error: tuple[str, str] | None
+    """Reason and message, where something is wrong with it."""
+    attacks: tuple[Attack, ...]
+
+
+def _object_of(content: bytes) -> _Object:
     # Small objects repeat: an app's version and a network's type have few combinations.
-    return _parse_object_cached(content) if len(content) <= _MOST_CACHED_OBJECT else _parse_object(content)
+    return _read_cached(content) if len(content) <= _MOST_CACHED_OBJECT else _read(content)
 
 
-def _parse_object(content: bytes) -> tuple[bytes, tuple[str, str] | None]:
+def _read(content: bytes) -> _Object:
     if len(content) > MAX_METADATA_BYTES:
-        return content, (
-            "TOO_LONG",
-            f"{len(content)} bytes of JSON, at most {MAX_METADATA_BYTES} are allowed",
-        )
+        message = f"{len(content)} bytes of JSON, at most {MAX_METADATA_BYTES} are allowed"
+        return _Object(content, ("TOO_LONG", message), ())
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
-        return content, ("MALFORMED_JSON", "not a JSON object in UTF-8")
+        return _Object(content, ("MALFORMED_JSON", "not a JSON object in UTF-8"), ())
     if not isinstance(value, dict):
-        return content, ("WRONG_TYPE", "a JSON object is needed")
+        return _Object(content, ("WRONG_TYPE", "a JSON object is needed"), ())
+    if _too_deep(value):
+        message = f"nested more than {MAX_METADATA_DEPTH} levels deep"
+        return _Object(content, ("TOO_DEEP", message), ())
+    attacks = () if security.harmless_object(content) else security.attacks_in_object(value, "metadata")
+    if _UNCLEAN_JSON.search(content) and any(_UNCLEAN.search(text) for text in _texts_of(value)):
+        message = "a text holds a control character or one that Unicode reserves"
+        return _Object(content, ("CONTROL_CHARACTER", message), attacks)
+    return _Object(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), None, attacks)
+
+
+def _too_deep(value: object) -> bool:
     level: list[object] = [value]
     for _ in range(MAX_METADATA_DEPTH):
         level = [
@@ -290,12 +396,24 @@ def _parse_object(content: bytes) -> tuple[bytes, tuple[str, str] | None]:
             if isinstance(inner, dict | list)
         ]
         if not level:
-            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS), None
-    return content, ("TOO_DEEP", f"nested more than {MAX_METADATA_DEPTH} levels deep")
+            return False
+    return True
+
+
+def _texts_of(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _texts_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts_of(inner)
 
 
 _MOST_CACHED_OBJECT = 512
-_parse_object_cached = lru_cache(maxsize=8_192)(_parse_object)
+_read_cached = lru_cache(maxsize=8_192)(_read)
 
 
 def _check_account(account: event_pb2.AccountFacts, found: list[FieldViolation]) -> None:
@@ -334,7 +452,7 @@ def _privacy_errors(serialised: bytes) -> tuple[FieldViolation, ...]:
     found: list[FieldViolation] = []
     for name in ("user_residence", "user_location", "storage_country"):
         value = getattr(facts, name)
-        if value and not _REGION.fullmatch(value):
+        if value and not is_region(value):
             found.append(FieldViolation(f"privacy.{name}", "REGION_INVALID", "use ISO 3166-1 or ISO 3166-2"))
     if facts.HasField("user_age") and facts.user_age > 150:
         found.append(FieldViolation("privacy.user_age", "OUT_OF_RANGE", "user_age is 0 to 150"))

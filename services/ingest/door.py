@@ -20,10 +20,11 @@ from services.common.telemetry import Telemetry, current_trace, keep_current_tra
 from services.ingest import check, receipts, wire
 from services.ingest.erasures import ErasedViewers
 from services.ingest.faults import crash_point
-from services.ingest.items import IMPORT, LATE, OLD, Call, Item, Reply
+from services.ingest.items import ATTACK_MARKED, IMPORT, LATE, OLD, Call, Item, Reply
 from services.ingest.ledger import Ledger, failed_event
 from services.ingest.pipeline import Pipeline, conflict_result, failed_result, gone_result, refused_result
 from services.ingest.records import ERASED, Commit, InboxRow, LostRaceError, Receipt
+from services.ingest.sentry import Sentry
 from services.ingest.settings import PipelineSettings
 from services.ingest.shards import Shards
 from services.ingest.store import Store
@@ -61,6 +62,7 @@ class Door:
         ledger: Ledger,
         shards: Shards,
         erased: ErasedViewers,
+        sentry: Sentry,
         settings: PipelineSettings,
         clock: Clock,
         telemetry: Telemetry,
@@ -73,6 +75,8 @@ class Door:
         self._settings = settings
         self._clock = clock
         self._log = telemetry.logger("door")
+        self._failing = frozenset(settings.attacks_fail)
+        self._sentry = sentry
         self._in_order = asyncio.Lock()
         self._newest: dict[tuple[str, str], int] = {}
         self._closed = False
@@ -187,7 +191,9 @@ class Door:
         for index, event in enumerate(events):
             if index % _CHUNK == _CHUNK - 1:
                 await asyncio.sleep(0)
-            violations = check.violations(event, now_ms)
+            violations, attacks = check.examine(event, now_ms, self._failing)
+            if attacks:
+                self._sentry.note(attacks)
             if violations:
                 payload = event.SerializeToString(deterministic=True)
                 one = failed_event(tenant, event.event_id, payload, violations, now_ms)
@@ -203,6 +209,8 @@ class Door:
                 items.append(gone_result(event.event_id))
                 continue
             flags = self._age_flags(tenant, event, event_ms, now_ms)
+            if attacks and flags is not None:
+                flags |= ATTACK_MARKED
             if flags is None:
                 self._ledger.refuse(tenant, "TOO_OLD")
                 items.append(

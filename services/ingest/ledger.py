@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from services import __version__
 from services.common.clock import Clock
 from services.common.errors import FieldViolation
+from services.ingest.check import stage_of
 from services.ingest.records import Commit
 from services.ingest.store import Store
+from usher.event.v1 import event_pb2
 from usher.ingest.v1 import ingest_pb2
 
 
@@ -127,10 +129,21 @@ def failed_event(
     """A failed event with every error found; one without an id is given its failed id."""
     failed_id = f"failed_{uuid.uuid4().hex}"
     reasons = {violation.reason for violation in violations}
+    stages = [stage_of(violation.field, violation.reason) for violation in violations]
     if component != "ingest":
         reason, advice = "UNDECIDABLE", f"{component} cannot decide this event; it is kept for replay"
     elif reasons == {"IN_THE_FUTURE"}:
         reason, advice = "IN_THE_FUTURE", "correct the time and send the event again under the same id"
+    elif event_pb2.CHECK_STAGE_SECURITY in stages:
+        reason, advice = (
+            "SECURITY",
+            "a field looks like an attack; correct the fields named and send the event again under the same id",
+        )
+    elif set(stages) == {event_pb2.CHECK_STAGE_SANITISING}:
+        reason, advice = (
+            "UNCLEAN",
+            "take out what the fields named must not hold and send the event again under the same id",
+        )
     else:
         reason, advice = (
             "INVALID_EVENT",
@@ -148,8 +161,8 @@ def failed_event(
     failed.failure.reason = reason
     failed.failure.message = advice
     failed.failure.failed_id = failed_id
-    for violation in violations:
+    for violation, stage in zip(violations, stages, strict=True):
         failed.failure.violations.add(
-            field=violation.field, reason=violation.reason, message=violation.message
+            field=violation.field, reason=violation.reason, message=violation.message, stage=stage
         )
     return failed

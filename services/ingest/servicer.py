@@ -17,6 +17,7 @@ from services.ingest.door import NO_TENANT, Door
 from services.ingest.ledger import Ledger
 from services.ingest.pipeline import Pipeline
 from services.ingest.policy import PolicyInForce
+from services.ingest.sentry import Sentry
 from services.ingest.store import Store
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
@@ -44,6 +45,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         store: Store,
         ledger: Ledger,
         policy: PolicyInForce,
+        sentry: Sentry,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -52,6 +54,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._store = store
         self._ledger = ledger
         self._policy = policy
+        self._sentry = sentry
         self._clock = clock
         self._telemetry = telemetry
 
@@ -173,6 +176,11 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                 "FAILED_EVENT_UNKNOWN", "no failed event of this tenant is kept under this failed_id"
             )
         return ingest_pb2.GetFailedEventResponse(failed_event=ingest_pb2.FailedEvent.FromString(body))
+
+    async def GetSecurityStatus(
+        self, request: ingest_pb2.GetSecurityStatusRequest, context: Any
+    ) -> ingest_pb2.GetSecurityStatusResponse:
+        return self._sentry.status()
 
     async def SetMode(self, request: ingest_pb2.SetModeRequest, context: Any) -> ingest_pb2.SetModeResponse:
         _require_tenant(request.tenant)

@@ -11,6 +11,7 @@ from services.common.db import DatabaseSettings
 from services.common.places import SHIPPED
 from services.common.server import ServerSettings
 from services.common.telemetry import TelemetrySettings
+from services.ingest.security import FAILING, FIELD_GROUPS
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class PipelineSettings:
     """How often modes and the policy set in force are read; a switch takes effect everywhere within twice this."""
     restore_days: float = 30.0
     """How far back fraud's memory is restored after a loss of everything: as long as its ties count."""
+    attacks_fail: tuple[str, ...] = tuple(sorted(FAILING))
+    """Groups of fields in which what looks like an attack fails the event: error_code, subscription_plan, metadata_name,
+    metadata_value, user_agent. In the others it is marked in the decision. Identifiers always fail."""
     breaker_seconds: float = 1.0
     """After a service timed out, calls to it are skipped for this long."""
 
@@ -48,6 +52,11 @@ class PipelineSettings:
             raise ValueError("max_batch must be from 1 to max_call_events")
         if not 1 <= self.batches_in_flight <= 8:
             raise ValueError("batches_in_flight must be from 1 to 8")
+        unknown = set(self.attacks_fail) - set(FIELD_GROUPS)
+        if unknown:
+            raise ValueError(
+                f"attacks_fail takes {', '.join(FIELD_GROUPS)}; it has {', '.join(sorted(unknown))}"
+            )
         if self.max_queued_events < self.max_call_events:
             raise ValueError("max_queued_events must be at least max_call_events")
         if self.refresh_seconds <= 0 or self.refresh_seconds > 2.5:

@@ -224,9 +224,10 @@ async def test_a_bad_event_fails_alone_with_all_its_errors_and_its_id_is_free(
         good, failed, last = await front.decide([event("e1", "u1"), bad, event("e3", "u1")])
         assert [good.status, failed.status, last.status] == [DECIDED, FAILED, DECIDED]
         assert failed.event_id == "e2"
-        assert failed.failure.reason == "INVALID_EVENT"
+        assert failed.failure.reason == "SECURITY"
         assert violation_set(failed.failure.violations) == {
             ("device_id", "IDENTIFIER_INVALID"),
+            ("device_id", "ATTACK_XSS"),
             ("region", "REGION_INVALID"),
             ("ip_address", "IP_ADDRESS_IPV4_MAPPED"),
         }

@@ -404,4 +404,4 @@ def test_the_quick_check_passes_what_the_full_one_finds_nothing_wrong_with(data:
     if data.draw(st.integers(0, 9)) == 0:
         one.unmapped.payload = b"x"
 
-    assert check._well_formed(one, NOW_MS) == (not check._every_error(one, NOW_MS))
+    assert check._well_formed(one, NOW_MS, check._identifiers(one)) == (not check._every_error(one, NOW_MS))

@@ -85,6 +85,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_LISTED_BLOCK: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_ALLOW: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_LIMIT: _ClassVar[ReasonCode]
+    REASON_CODE_ATTACK_IN_TEXT: _ClassVar[ReasonCode]
 
 class ActionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -230,6 +231,7 @@ REASON_CODE_UNKNOWN_EVENT_TYPE: ReasonCode
 REASON_CODE_LISTED_BLOCK: ReasonCode
 REASON_CODE_LISTED_ALLOW: ReasonCode
 REASON_CODE_LISTED_LIMIT: ReasonCode
+REASON_CODE_ATTACK_IN_TEXT: ReasonCode
 ACTION_KIND_UNSPECIFIED: ActionKind
 ACTION_KIND_BLOCK: ActionKind
 ACTION_KIND_REVIEW: ActionKind

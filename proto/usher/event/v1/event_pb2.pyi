@@ -33,6 +33,13 @@ class EventClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EVENT_CLASS_CREDENTIAL: _ClassVar[EventClass]
     EVENT_CLASS_RIGHTS: _ClassVar[EventClass]
 
+class CheckStage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CHECK_STAGE_UNSPECIFIED: _ClassVar[CheckStage]
+    CHECK_STAGE_SCHEMA: _ClassVar[CheckStage]
+    CHECK_STAGE_SECURITY: _ClassVar[CheckStage]
+    CHECK_STAGE_SANITISING: _ClassVar[CheckStage]
+
 class PlaceFlag(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PLACE_FLAG_UNSPECIFIED: _ClassVar[PlaceFlag]
@@ -54,6 +61,7 @@ class ItemFlag(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ITEM_FLAG_NO_COMPLIANCE: _ClassVar[ItemFlag]
     ITEM_FLAG_IMPORT: _ClassVar[ItemFlag]
     ITEM_FLAG_SUPPRESSED: _ClassVar[ItemFlag]
+    ITEM_FLAG_ATTACK_MARKED: _ClassVar[ItemFlag]
 PHASE_UNSPECIFIED: Phase
 PHASE_INTENT: Phase
 PHASE_OCCURRED: Phase
@@ -68,6 +76,10 @@ EVENT_CLASS_EXPORT: EventClass
 EVENT_CLASS_PAYMENT: EventClass
 EVENT_CLASS_CREDENTIAL: EventClass
 EVENT_CLASS_RIGHTS: EventClass
+CHECK_STAGE_UNSPECIFIED: CheckStage
+CHECK_STAGE_SCHEMA: CheckStage
+CHECK_STAGE_SECURITY: CheckStage
+CHECK_STAGE_SANITISING: CheckStage
 PLACE_FLAG_UNSPECIFIED: PlaceFlag
 PLACE_FLAG_HOSTING: PlaceFlag
 PLACE_FLAG_VPN: PlaceFlag
@@ -84,6 +96,7 @@ ITEM_FLAG_NO_FRAUD: ItemFlag
 ITEM_FLAG_NO_COMPLIANCE: ItemFlag
 ITEM_FLAG_IMPORT: ItemFlag
 ITEM_FLAG_SUPPRESSED: ItemFlag
+ITEM_FLAG_ATTACK_MARKED: ItemFlag
 
 class Event(_message.Message):
     __slots__ = ("event_id", "user_id", "device_id", "content_id", "event_type", "event_time", "region", "is_eu", "has_consent", "ip_address", "subscription_plan", "error_code", "metadata_json", "phase", "intent_event_id", "origin", "import_id", "user_agent", "session_id", "stream_id", "payment_fingerprint", "data_volume_bytes", "time_zone", "account", "privacy", "unmapped", "unknown_json")
@@ -452,14 +465,16 @@ class Unmapped(_message.Message):
     def __init__(self, payload: _Optional[bytes] = ..., media_type: _Optional[str] = ..., violations: _Optional[_Iterable[_Union[FieldViolation, _Mapping]]] = ...) -> None: ...
 
 class FieldViolation(_message.Message):
-    __slots__ = ("field", "reason", "message")
+    __slots__ = ("field", "reason", "message", "stage")
     FIELD_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
     field: str
     reason: str
     message: str
-    def __init__(self, field: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    stage: CheckStage
+    def __init__(self, field: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., stage: _Optional[_Union[CheckStage, str]] = ...) -> None: ...
 
 class ItemError(_message.Message):
     __slots__ = ("index", "reason", "message", "field")

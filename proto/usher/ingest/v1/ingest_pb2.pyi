@@ -238,6 +238,32 @@ class FailedEvent(_message.Message):
     replayed: bool
     def __init__(self, failed_id: _Optional[str] = ..., tenant: _Optional[str] = ..., event_id: _Optional[str] = ..., failed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., component: _Optional[str] = ..., component_version: _Optional[str] = ..., payload: _Optional[bytes] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
+class GetSecurityStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetSecurityStatusResponse(_message.Message):
+    __slots__ = ("since_time", "patterns")
+    SINCE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PATTERNS_FIELD_NUMBER: _ClassVar[int]
+    since_time: _timestamp_pb2.Timestamp
+    patterns: _containers.RepeatedCompositeFieldContainer[SecurityPattern]
+    def __init__(self, since_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., patterns: _Optional[_Iterable[_Union[SecurityPattern, _Mapping]]] = ...) -> None: ...
+
+class SecurityPattern(_message.Message):
+    __slots__ = ("pattern_id", "attack", "about", "strict", "hits")
+    PATTERN_ID_FIELD_NUMBER: _ClassVar[int]
+    ATTACK_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    HITS_FIELD_NUMBER: _ClassVar[int]
+    pattern_id: str
+    attack: str
+    about: str
+    strict: bool
+    hits: int
+    def __init__(self, pattern_id: _Optional[str] = ..., attack: _Optional[str] = ..., about: _Optional[str] = ..., strict: _Optional[bool] = ..., hits: _Optional[int] = ...) -> None: ...
+
 class SetModeRequest(_message.Message):
     __slots__ = ("tenant", "event_class", "mode", "actor")
     TENANT_FIELD_NUMBER: _ClassVar[int]

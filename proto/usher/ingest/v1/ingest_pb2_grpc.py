@@ -79,6 +79,11 @@ class IngestServiceStub:
                 request_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventRequest.SerializeToString,
                 response_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventResponse.FromString,
                 _registered_method=True)
+        self.GetSecurityStatus = channel.unary_unary(
+                '/usher.ingest.v1.IngestService/GetSecurityStatus',
+                request_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetSecurityStatusRequest.SerializeToString,
+                response_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetSecurityStatusResponse.FromString,
+                _registered_method=True)
         self.SetMode = channel.unary_unary(
                 '/usher.ingest.v1.IngestService/SetMode',
                 request_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.SetModeRequest.SerializeToString,
@@ -161,6 +166,13 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSecurityStatus(self, request, context):
+        """The patterns of attack that every event is checked against, and how often each fitted in this process.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetMode(self, request, context):
         """Sets whether a tenant's answers bind, for one class of events or all; takes effect within 5 seconds everywhere.
         """
@@ -217,6 +229,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.GetFailedEvent,
                     request_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventRequest.FromString,
                     response_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventResponse.SerializeToString,
+            ),
+            'GetSecurityStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSecurityStatus,
+                    request_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetSecurityStatusRequest.FromString,
+                    response_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetSecurityStatusResponse.SerializeToString,
             ),
             'SetMode': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMode,
@@ -450,6 +467,33 @@ class IngestService:
             '/usher.ingest.v1.IngestService/GetFailedEvent',
             usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventRequest.SerializeToString,
             usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSecurityStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.ingest.v1.IngestService/GetSecurityStatus',
+            usher_dot_ingest_dot_v1_dot_ingest__pb2.GetSecurityStatusRequest.SerializeToString,
+            usher_dot_ingest_dot_v1_dot_ingest__pb2.GetSecurityStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,
