@@ -231,7 +231,13 @@ class Traffic:
 
     def __exit__(self, *error: object) -> None:
         self._stopping.set()
-        self._end = time.monotonic() + (0.0 if error[0] is not None else self._patience)
+        if error[0] is not None:
+            # What went wrong in the block is what is to be told, not that the traffic could not end.
+            self._end = 0.0
+            for thread in self._threads:
+                thread.join()
+            return
+        self._end = time.monotonic() + self._patience
         self._join()
 
     def finish(self) -> None:
