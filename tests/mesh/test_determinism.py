@@ -97,6 +97,6 @@ def test_the_interleaving_of_viewers_and_the_size_of_batches_change_nothing(tmp_
         if (mine := content(decision)) != (theirs := content(again)):
             wrong.append((event_id, [name for name in mine if mine[name] != theirs[name]]))
     assert wrong == []
-    # Cross-account signals exist and may differ, but most viewers share nothing with others.
-    assert same_signals > 0.8 * EVENTS
+    # Signals of other accounts exist and may differ; most events have none.
+    assert same_signals > 0.5 * EVENTS
     assert len({decision.outcome for decision in one.decisions.values()}) > 2
