@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import consent, inspection
+from cli import compliance, consent, inspection
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 
 app.add_typer(consent.app)
+app.add_typer(compliance.app)
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")

@@ -248,9 +248,17 @@ def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _build_policy(home: Home) -> str:
-    from services.common.policy import build_default
+    from cli.compliance import require_packs
+    from services.common.errors import InvalidArgument
+    from services.common.policy import build_default, own_packs
 
-    return build_default(home.policy)
+    own = own_packs(os.environ)
+    if own is not None:
+        require_packs(own)
+    try:
+        return build_default(home.policy, own)
+    except InvalidArgument as error:
+        raise UnusableError(error.message) from None
 
 
 def _free_port() -> int:

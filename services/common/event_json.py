@@ -334,7 +334,7 @@ _TRANSFER = _fields(
     ("cross_border", _truth),
     ("destination_country", _place),
     ("mechanism", _code),
-    ("impact_assessment_done", _truth, "pia_done"),
+    ("impact_assessment_done", _truth, "tia_done", "dpia_done", "pia_done"),
     ("recipient_dpf_certified", _truth),
     ("recipient_role", _code),
     ("separate_consent", _truth),

@@ -28,6 +28,9 @@ from usher.policy.v1 import policy_pb2
 
 POLICY_SET_PATTERN = re.compile(r"ps_[0-9a-f]{32}")
 
+OWN_PACKS_VARIABLE = "USHER_COMPLIANCE_PACKS_DIR"
+"""Environment variable: a folder of the operator's own regulation packs, which join the shipped ones."""
+
 SERVICES_DIRECTORY = Path(__file__).resolve().parent.parent
 """Where the services ship the parts of the default set."""
 
@@ -166,15 +169,48 @@ def read_policy_set(directory: Path, policy_set: str) -> PolicySet:
     return PolicySet(manifest, contents)
 
 
-def default_parts(services: Path = SERVICES_DIRECTORY) -> list[Part]:
-    """The parts that the services ship: packs, scoring rules, models with their cards, norms, fraud parameters."""
+def own_packs(environment: Mapping[str, str]) -> Path | None:
+    """The folder of the operator's own packs that the environment names, if it names one."""
+    folder = environment.get(OWN_PACKS_VARIABLE, "")
+    return Path(folder) if folder else None
+
+
+def pack_files(own: Path | None, services: Path = SERVICES_DIRECTORY) -> dict[str, Path]:
+    """The files of the regulation packs by name: the shipped ones, and those of `own` (*.yaml, *.yml) beside them.
+
+    Raises InvalidArgument (OWN_PACKS_INVALID) where `own` is no folder, holds no pack, or names one as another is.
+    """
+    found = {path.stem: path for path in sorted((services / "compliance/packs").glob("*.yaml"))}
+    if own is None:
+        return found
+    if not own.is_dir():
+        raise InvalidArgument("OWN_PACKS_INVALID", f"{own} is no folder of regulation packs")
+    mine = sorted([*own.glob("*.yaml"), *own.glob("*.yml")])
+    if not mine:
+        raise InvalidArgument("OWN_PACKS_INVALID", f"{own} holds no regulation pack (*.yaml)")
+    for path in mine:
+        if path.stem in found:
+            raise InvalidArgument(
+                "OWN_PACKS_INVALID",
+                f"{path}: there is a pack {path.stem} already ({found[path.stem]}); give yours an id of its own",
+            )
+        found[path.stem] = path
+    return found
+
+
+def default_parts(services: Path = SERVICES_DIRECTORY, own: Path | None = None) -> list[Part]:
+    """The parts that the services ship: packs, scoring rules, models with their cards, norms, fraud parameters.
+
+    With the packs of `own` beside the shipped ones; raises as `pack_files`.
+    """
     sources = (
-        (policy_pb2.PART_KIND_REGULATION_PACK, "compliance/packs", "*.yaml"),
         (policy_pb2.PART_KIND_SCORING_RULES, "scoring/defaults", "*.yaml"),
         (policy_pb2.PART_KIND_MODEL, "scoring/defaults", "*.onnx"),
         (policy_pb2.PART_KIND_FRAUD_PARAMETERS, "fraud/defaults", "*.yaml"),
     )
-    parts = [
+    packs = pack_files(own, services).items()
+    parts = [Part(policy_pb2.PART_KIND_REGULATION_PACK, name, path.read_bytes()) for name, path in packs]
+    parts += [
         Part(kind, path.stem, path.read_bytes())
         for kind, folder, pattern in sources
         for path in sorted((services / folder).glob(pattern))
@@ -187,9 +223,12 @@ def default_parts(services: Path = SERVICES_DIRECTORY) -> list[Part]:
     return parts
 
 
-def build_default(directory: Path) -> str:
-    """Writes the set of everything the services ship into `directory`; returns its id. Idempotent."""
-    return write_policy_set(directory, default_parts())
+def build_default(directory: Path, own: Path | None = None) -> str:
+    """Writes the set of everything the services ship, and the packs of `own`, into `directory`; returns its id.
+
+    Idempotent. Raises as `pack_files`.
+    """
+    return write_policy_set(directory, default_parts(own=own))
 
 
 def _write_once(path: Path, content: bytes) -> None:

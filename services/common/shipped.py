@@ -2,18 +2,21 @@
 
 A store is shared by the processes of a mesh and outlives releases, since decisions are made and replayed under the set
 that is in force and not under the newest. So each release adds its own set to the store, before its processes start,
-and takes none away. With USHER_INGEST_POLICY_SET=shipped ingest puts it in force where none is yet.
+and takes none away. The operator's own regulation packs (USHER_COMPLIANCE_PACKS_DIR) are part of that set. With
+USHER_INGEST_POLICY_SET=shipped ingest puts it in force where none is yet.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from services.common.policy import build_default, default_parts, policy_set_id
+from services.common.errors import InvalidArgument
+from services.common.policy import build_default, default_parts, own_packs, policy_set_id
 from usher.policy.v1 import policy_pb2
 
 SHIPPED = "shipped"
@@ -26,7 +29,7 @@ def shipped_policy_set() -> str:
         policy_pb2.PolicyPart(
             kind=cast(Any, part.kind), name=part.name, digest=hashlib.sha256(part.content).hexdigest()
         )
-        for part in default_parts()
+        for part in default_parts(own=own_packs(os.environ))
     )
 
 
@@ -39,7 +42,10 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m services.common.shipped DIRECTORY", file=sys.stderr)
         return 2
     try:
-        print(build_default(Path(arguments[0])))
+        print(build_default(Path(arguments[0]), own_packs(os.environ)))
+    except InvalidArgument as error:
+        print(error.message, file=sys.stderr)
+        return 2
     except OSError as error:
         print(f"cannot write policy sets into {arguments[0]}: {error.strerror}", file=sys.stderr)
         return 2

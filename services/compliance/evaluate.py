@@ -26,7 +26,6 @@ from services.compliance.clocks import last_second
 from services.compliance.expression import Value, missing_fields
 from services.compliance.facts import HANDLING, HANDLINGS, SCHEMA, Facts, event_path, moments
 from services.compliance.packs import ALWAYS, Clock, Lookup, Pack, Rule
-from usher.compliance.v1 import compliance_pb2
 from usher.decision.v1 import decision_pb2
 
 MAX_RISK = 3.0
@@ -215,8 +214,6 @@ def _find(
 
 
 def _violated(rule: Rule, values: Sequence[Value], time: int) -> bool | None:
-    if rule.condition is None:
-        return None if any(values[_AT[path]] is None for path in rule.requires) else False
     holds = rule.condition.test(values)
     if rule.clock is None or holds is False:
         return holds
@@ -227,9 +224,7 @@ def _violated(rule: Rule, values: Sequence[Value], time: int) -> bool | None:
 
 
 def _missing(rule: Rule, pack: Pack, values: Sequence[Value]) -> list[str]:
-    paths = [path for path in rule.requires if values[_AT[path]] is None]
-    if rule.condition is not None:
-        paths += missing_fields(rule.condition.tree, pack.schema, values)
+    paths = missing_fields(rule.condition.tree, pack.schema, values)
     if rule.clock is not None and values[_AT[rule.clock.start[0]]] is None:
         paths.append(rule.clock.start[0])
     return paths
@@ -453,33 +448,3 @@ def _decisive(
         return _PERMITTED, ""
     state, rule = min(candidates, key=lambda item: (-_STRICTNESS[item[0]], -item[1].severity, item[1].id))
     return state, rule.id
-
-
-def regulation(pack: Pack) -> compliance_pb2.Regulation:
-    """A pack as the contract shows it."""
-    return compliance_pb2.Regulation(
-        id=pack.id,
-        short_name=pack.short_name,
-        name=pack.name,
-        jurisdictions=pack.jurisdictions,
-        version=pack.version,
-        rules=[
-            compliance_pb2.Rule(
-                id=rule.id,
-                article=rule.article,
-                reason=rule.reason,
-                condition=_condition_text(rule),
-                remedy=rule.remedy,
-                verification=rule.verification,
-                summary=rule.summary,
-            )
-            for rule in pack.rules
-        ],
-    )
-
-
-def _condition_text(rule: Rule) -> str:
-    parts = [rule.condition.text] if rule.condition else [f"!has({path})" for path in rule.requires]
-    if rule.trigger:
-        parts.insert(0, rule.trigger.text)
-    return " && ".join(f"({part})" for part in parts) if len(parts) > 1 else parts[0]

@@ -43,7 +43,10 @@ HANDLINGS = ("processing", "rights", "incident", "retention")
 END_OF_TIMES = 4_133_980_800
 """2101-01-01, in seconds since 1970 UTC: times of the contract lie in the years 1970 to 2100."""
 
-CONSENT_STATUSES = frozenset({"granted", "absent", "withdrawn", "expired", "not_required"})
+CONSENT_STATUSES = ("granted", "absent", "withdrawn", "expired", "not_required")
+
+CLOSED: dict[str, tuple[Value, ...]] = {"consent.status": (*CONSENT_STATUSES, None), HANDLING: HANDLINGS}
+"""Facts that have no other values than these."""
 
 # ISO 3166-1 reserves these for users' own meanings: they name no country. XK (Kosovo) is in general use.
 _NO_COUNTRY = re.compile(r"AA|Q[M-Z]|X(?!K)[A-Z]|ZZ")

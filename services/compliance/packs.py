@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import yaml
@@ -81,10 +82,8 @@ class Rule(NamedTuple):
     summary: str
     trigger: Compiled | None
     """Whether the rule is about this event at all; unknown counts as no."""
-    condition: Compiled | None
+    condition: Compiled
     """What violates it; unknown is a gap."""
-    requires: tuple[str, ...]
-    """Instead of a condition: facts that the controller must have; one that is missing is a gap."""
     clock: Clock | None
     severity: int
     """1 (minor) to 5 (grave)."""
@@ -158,36 +157,57 @@ class Pack(NamedTuple):
         return tuple(rule for rule in self.rules if handling in rule.handlings)
 
 
-def load_packs(documents: Mapping[str, bytes]) -> tuple[Pack, ...]:
+def load_packs(documents: Mapping[str, bytes], files: Mapping[str, object] | None = None) -> tuple[Pack, ...]:
     """Packs by name of their part, checked and compiled, in order of id.
 
-    Raises PackError with every problem of every pack.
+    `files` tells the file of a pack where it is not `<name>.yaml`. Raises PackError with every problem of every pack,
+    each as "file:line: what is wrong".
     """
+    labels = {name: str(path) for name, path in (files or {}).items()}
     packs: list[Pack] = []
     problems: list[str] = []
     for name, document in sorted(documents.items()):
         try:
             pack = load_pack(document)
         except PackError as error:
-            problems.extend(f"{name}: {problem}" for problem in error.problems)
+            problems.extend(_placed(labels.get(name, f"{name}.yaml"), problem) for problem in error.problems)
             continue
         if pack.id != name:
-            problems.append(f"{name}: its id is {pack.id}, and a pack is named by its id")
+            label = labels.get(name, f"{name}.yaml")
+            problems.append(f"{label}:1: its id is {pack.id}, and a pack is named by its id")
         packs.append(pack)
     if problems:
         raise PackError(problems)
     return tuple(sorted(packs, key=lambda pack: pack.id))
 
 
+def _placed(label: str, problem: str) -> str:
+    line = re.match(r"line (\d+): ", problem)
+    return f"{label}:{line[1]}: {problem[line.end() :]}" if line else f"{label}: {problem}"
+
+
+def parse_yaml(document: bytes) -> Any:
+    """A document of YAML in which NO is a country, dates are text and repeated keys are refused.
+
+    Raises PackError.
+    """
+    try:
+        return yaml.load(document, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark is not None else ""
+        what = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise PackError([f"{where}not YAML: {what}"]) from error
+    except RecursionError as error:
+        raise PackError(["not YAML that can be read: it nests too deeply"]) from error
+
+
+@lru_cache(maxsize=256)
 def load_pack(document: bytes) -> Pack:
     """One pack from its YAML. Raises PackError."""
     if len(document) > MAX_PACK_BYTES:
         raise PackError([f"a pack has at most {MAX_PACK_BYTES:,} bytes, this one {len(document):,}"])
-    try:
-        tree = yaml.load(document, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise PackError([f"not YAML: {error}"]) from error
-    reader = _Reader(tree, "pack")
+    reader = _Reader(parse_yaml(document), "pack")
     pack = _pack(reader, hashlib.sha256(document).hexdigest())
     if reader.problems or pack is None:
         raise PackError(reader.problems)
@@ -364,7 +384,7 @@ def _pack(reader: _Reader, digest: str) -> Pack | None:
     connections = scope.texts("by", re.compile("|".join(SCOPE_CONNECTIONS)))
     applies = _expression(scope, "when", schema, lists)
     scope.done()
-    rules = _rules(reader, pack_id, schema, lists)
+    rules, lines = _rules(reader, pack_id, schema, lists)
     facts = reader.take("facts")
     if facts is not None and not isinstance(facts, dict):
         reader.problem("is a mapping", "facts")
@@ -373,7 +393,8 @@ def _pack(reader: _Reader, digest: str) -> Pack | None:
     if reader.problems:
         return None
     numbers = {lookup.name: _numbers(lookup) for lookup in lookups}
-    reader.problems += _contradictions(rules, applies, schema, numbers, (since, until))
+    contradictions = _contradictions(rules, applies, schema, numbers, (since, until))
+    reader.problems += [f"line {lines[rule]}: {rule} {what}" for rule, what in contradictions]
     if reader.problems:
         return None
     return Pack(
@@ -403,27 +424,26 @@ def _contradictions(
     schema: Schema,
     numbers: Mapping[str, tuple[int, ...]],
     force: tuple[int, int],
-) -> list[str]:
-    """Rules that no event can violate or every event must, and rules that say the same twice."""
-    problems: list[str] = []
+) -> list[tuple[str, str]]:
+    """Rules that no event can violate or every event must, and rules that say the same twice: (rule, what)."""
+    problems: list[tuple[str, str]] = []
     said: dict[tuple[object, ...], Rule] = {}
     for rule in rules:
         if rule.until <= force[0] or rule.since >= force[1]:
-            problems.append(f"{rule.id} is never in force: it lies outside the time of its pack")
+            problems.append((rule.id, "is never in force: it lies outside the time of its pack"))
         conditions = [item for item in (applies, rule.trigger) if item is not None]
-        if rule.condition is not None:
-            verdict = contradiction([item.tree for item in conditions], rule.condition.tree, schema, numbers)
-            if verdict is Verdict.NEVER:
-                problems.append(f"{rule.id} is unreachable: no event can violate it")
-            elif verdict is Verdict.ALWAYS and rule.clock is None:
-                problems.append(f"{rule.id} is contradictory: every event that it is about violates it")
+        verdict = contradiction([item.tree for item in conditions], rule.condition.tree, schema, numbers)
+        if verdict is Verdict.NEVER:
+            problems.append((rule.id, "is unreachable: no event can violate it"))
+        elif verdict is Verdict.ALWAYS and rule.clock is None:
+            problems.append((rule.id, "is contradictory: every event that it is about violates it"))
         trees = (
             rule.trigger.tree if rule.trigger else None,
-            rule.condition.tree if rule.condition else rule.requires,
+            rule.condition.tree,
         )
         for other in (said[key] for key in said if key[:2] == trees):
             if other.clock == rule.clock and other.since < rule.until and rule.since < other.until:
-                problems.append(f"{rule.id} contradicts {other.id}: both answer the same condition")
+                problems.append((rule.id, f"contradicts {other.id}: both answer the same condition"))
         said[(*trees, rule.id)] = rule
     return problems
 
@@ -471,6 +491,17 @@ def _expression(
     except ExpressionError as error:
         reader.problem(f"does not compile: {error}", key)
         return None
+
+
+_FALSE = compile_expression("false", SCHEMA)
+
+
+def _condition(
+    reader: _Reader, schema: Schema, lists: Mapping[str, Sequence[str] | Sequence[int]]
+) -> Compiled:
+    if not reader.has("condition"):
+        reader.problem("is missing: what violates the rule?", "condition")
+    return _expression(reader, "condition", schema, lists) or _FALSE
 
 
 def _lists(reader: _Reader) -> dict[str, list[str] | list[int]]:
@@ -528,11 +559,12 @@ def _dated(reader: _Reader, area: str) -> tuple[tuple[int, int], ...]:
 
 def _rules(
     reader: _Reader, pack_id: str, schema: Schema, lists: Mapping[str, Sequence[str] | Sequence[int]]
-) -> tuple[Rule, ...]:
+) -> tuple[tuple[Rule, ...], dict[str, int]]:
+    """The rules, and their lines by id."""
     value = reader.take("rules")
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_RULES:
         reader.problem(f"is a list of 1 to {MAX_RULES} rules", "rules")
-        return ()
+        return (), {}
     rules: list[Rule] = []
     for position, item in enumerate(value):
         inner = _Reader(item, f"{reader.path}.rules[{position}]", reader.problems)
@@ -540,7 +572,7 @@ def _rules(
     ids = [rule.id for rule in rules]
     for rule_id in sorted({rule_id for rule_id in ids if ids.count(rule_id) > 1}):
         reader.problem(f"holds {rule_id} twice", "rules")
-    return tuple(rules)
+    return tuple(rules), {rule.id: getattr(item, "line", 0) for rule, item in zip(rules, value, strict=True)}
 
 
 def _rule(
@@ -556,8 +588,7 @@ def _rule(
         reason=reader.text("reason", _REASON),
         summary=reader.text("summary"),
         trigger=trigger,
-        condition=_expression(reader, "condition", schema, lists),
-        requires=reader.texts("requires", re.compile(r"[a-z_.]+"), ()),
+        condition=_condition(reader, schema, lists),
         clock=_clock(reader, schema),
         severity=reader.number("severity", 1, 5),
         remedy=reader.text("remedy", _WORD),
@@ -572,13 +603,7 @@ def _rule(
         until=until,
     )
     reader.done()
-    for path in rule.requires:
-        _check_fact(reader, schema, path, None)
-    if bool(rule.requires) == (rule.condition is not None):
-        reader.problem("has either a condition or facts that it requires")
-    if rule.clock and rule.condition is None:
-        reader.problem("has a clock without a condition")
-    if rule.consent_cannot_cure and rule.condition is not None:
+    if rule.consent_cannot_cure:
         read = [*rule.condition.fields, *(rule.trigger.fields if rule.trigger else ())]
         for path in dict.fromkeys(path for path in read if path.startswith("consent.")):
             reader.problem(f"says that consent cannot cure, and reads {path}")

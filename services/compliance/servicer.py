@@ -14,9 +14,10 @@ from prometheus_client import CollectorRegistry, Counter
 from services.common.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from services.common.policy import PolicySetCache
 from services.compliance.cache import VerdictCache
-from services.compliance.evaluate import Law, regulation
+from services.compliance.evaluate import Law
 from services.compliance.facts import telling_countries
 from services.compliance.packs import PackError, load_packs
+from services.compliance.regulations import in_force, regulation
 from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc
 from usher.event.v1 import event_pb2
 from usher.policy.v1 import policy_pb2
@@ -76,7 +77,6 @@ class Engine:
     def __init__(self, law: Law, cache: VerdictCache) -> None:
         self.law = law
         self.cache = cache
-        self.regulations = [regulation(pack) for pack in law.packs]
 
 
 class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
@@ -139,13 +139,15 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         if not 0 <= request.page_size <= MAX_PAGE_SIZE:
             raise InvalidArgument("PAGE_SIZE_INVALID", f"page_size is 1 to {MAX_PAGE_SIZE}, or 0 for 50")
         engine = await self._engines.get(request.policy_set)
-        ids = [item.id for item in engine.regulations]
+        at = request.at_time.seconds if request.HasField("at_time") else None
+        packs = [pack for pack in engine.law.packs if at is None or in_force(pack, at)]
+        ids = [pack.id for pack in packs]
         if request.page_token and request.page_token not in ids:
             raise InvalidArgument("PAGE_TOKEN_INVALID", "page_token is none that this policy set gave")
         start = ids.index(request.page_token) + 1 if request.page_token else 0
         end = start + (request.page_size or DEFAULT_PAGE_SIZE)
         return compliance_pb2.ListRegulationsResponse(
-            regulations=engine.regulations[start:end],
+            regulations=[regulation(pack, at) for pack in packs[start:end]],
             next_page_token=ids[end - 1] if end < len(ids) else "",
         )
 

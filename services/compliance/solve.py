@@ -26,6 +26,7 @@ from services.compliance.expression import (
     Type,
     Value,
 )
+from services.compliance.facts import CLOSED
 
 MAX_STEPS = 20_000
 """Evaluations of one search; a search that ends there proves nothing."""
@@ -195,6 +196,8 @@ class Search:
     def _representatives(self, path: str) -> tuple[Value, ...]:
         if path in self._numbers:
             return self._numbers[path]
+        if path in CLOSED:
+            return CLOSED[path]
         kind = self._schema.types.get(path) if self._schema is not None else None
         if kind in _LISTS:
             return (True, False)

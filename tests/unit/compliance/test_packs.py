@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,25 @@ def test_minimal_pack() -> None:
         ("verification: verified", "verification: certain", "verification is one of"),
         ("remedy: stop_processing", "remedy: Stop!", "does not match"),
         ('purpose == "ads"', 'purpos == "ads"', "did you mean purpose?"),
-        ('condition: purpose == "ads"', "requires: [purpose]", None),
-        ('condition: purpose == "ads"', "requires: [purposes]", "did you mean purpose?"),
-        ('condition: purpose == "ads"', "article2: x", "has either a condition or facts"),
+        ('condition: purpose == "ads"', "article2: x", "condition is missing"),
+        ('condition: purpose == "ads"', 'condition: purpose == "ads" && purpose == "shop"', "is unreachable"),
+        ('condition: purpose == "ads"', 'condition: purpose == "ads" && !has(purpose)', "is unreachable"),
+        ('condition: purpose == "ads"', "condition: user_age < 5 && user_age > 9", "is unreachable"),
+        (
+            'condition: purpose == "ads"',
+            'condition: purpose == "ads" || purpose != "ads"',
+            "is contradictory",
+        ),
+        ('condition: purpose == "ads"', "condition: has(purpose) || !has(purpose)", "is contradictory"),
+        ("by: [residence]}", "by: [residence], when: user_age < 9}", None),
+        ("severity: 3", "consent_cannot_cure: true\n    severity: 3", None),
+        (
+            'condition: purpose == "ads"',
+            'condition: consent.status == "absent"\n    consent_cannot_cure: true',
+            "says that consent cannot cure, and reads consent.status",
+        ),
+        ("rules:", 'effective_to: "2026-01-01"\nrules:', None),
+        ("severity: 3", 'severity: 3\n    effective_to: "1970-01-01"', "never in force"),
         ("severity: 3", "forbids_act: true\n    severity: 3", "forbids the act, so it affects the act"),
         ("severity: 3", "severity: 3\n    severity: 3", "written twice"),
         ("severity: 3", "severity: 3\n    effective_from: 2026-13-01", "is not a date"),
@@ -141,8 +158,50 @@ def test_every_problem_of_every_pack_is_told_at_once() -> None:
     with pytest.raises(PackError) as caught:
         load_packs({"XX_LAW": wrong, "YY_LAW": MINIMAL.encode()})
 
-    assert len(caught.value.problems) == 3
+    assert [problem.partition(" ")[0] for problem in caught.value.problems] == [
+        "XX_LAW.yaml:14:",
+        "XX_LAW.yaml:16:",
+        "YY_LAW.yaml:1:",
+    ]
     assert "a pack is named by its id" in caught.value.problems[-1]
+
+
+TWICE = """  - {id: again, article: s.3, reason: PURPOSE_LIMITATION, summary: The same., condition: 'purpose == "ads"',
+     severity: 1, remedy: stop_processing, affects: purposes, verification: verified}
+"""
+
+
+def test_two_rules_that_answer_one_condition_contradict_each_other() -> None:
+    with pytest.raises(PackError) as caught:
+        load_pack((MINIMAL + TWICE).encode())
+
+    assert caught.value.problems == (
+        "line 18: XX_LAW.again contradicts XX_LAW.a_rule: both answer the same condition",
+    )
+
+
+def test_a_rule_outside_the_time_of_its_pack_is_refused() -> None:
+    late = MINIMAL.replace("rules:", 'effective_to: "2020-01-01"\nrules:').replace(
+        "severity: 3", 'severity: 3\n    effective_from: "2021-01-01"'
+    )
+    with pytest.raises(PackError, match="outside the time of its pack"):
+        load_pack(late.encode())
+
+
+def test_numbers_of_a_table_may_change_with_time() -> None:
+    table = (
+        "lookups: {age: {by: [residence], default: 16, values: {XK: {'2018-05-25': 13, '2024-01-01': 15}}}}\n"
+    )
+    pack = load_pack(MINIMAL.replace("rules:", table + "rules:").encode())
+    [lookup] = pack.lookups
+
+    # 2024-01-01 is 1,704,067,200 seconds after 1970.
+    assert [lookup.at("XK", time) for time in (0, 1_704_067_199, 1_704_067_200)] == [None, 13, 15]
+    assert 1_704_067_200 in pack.instants
+
+
+def test_the_digest_is_that_of_the_document() -> None:
+    assert load_pack(MINIMAL.encode()).digest == hashlib.sha256(MINIMAL.encode()).hexdigest()
 
 
 def test_a_document_that_is_no_mapping() -> None:

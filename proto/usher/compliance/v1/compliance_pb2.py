@@ -22,28 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from usher.event.v1 import event_pb2 as usher_dot_event_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$usher/compliance/v1/compliance.proto\x12\x13usher.compliance.v1\x1a\x1ausher/event/v1/event.proto\"s\n\x15\x45valuateEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\npolicy_set\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\x12&\n\x06places\x18\x04 \x01(\x0b\x32\x16.usher.event.v1.Places\"\x87\x01\n\x16\x45valuateEventsResponse\x12\x10\n\x08verdicts\x18\x01 \x03(\x0c\x12\x12\n\nverdict_of\x18\x02 \x03(\r\x12\r\n\x05risks\x18\x03 \x03(\x02\x12\r\n\x05\x66lags\x18\x04 \x03(\r\x12)\n\x06\x65rrors\x18\x05 \x03(\x0b\x32\x19.usher.event.v1.ItemError\"S\n\x16ListRegulationsRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x17ListRegulationsResponse\x12\x34\n\x0bregulations\x18\x01 \x03(\x0b\x32\x1f.usher.compliance.v1.Regulation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\nRegulation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nshort_name\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rjurisdictions\x18\x04 \x03(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12(\n\x05rules\x18\x06 \x03(\x0b\x32\x19.usher.compliance.v1.Rule\"}\n\x04Rule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61rticle\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x14\n\x0cverification\x18\x06 \x01(\t\x12\x0f\n\x07summary\x18\x07 \x01(\t2\xec\x01\n\x11\x43omplianceService\x12i\n\x0e\x45valuateEvents\x12*.usher.compliance.v1.EvaluateEventsRequest\x1a+.usher.compliance.v1.EvaluateEventsResponse\x12l\n\x0fListRegulations\x12+.usher.compliance.v1.ListRegulationsRequest\x1a,.usher.compliance.v1.ListRegulationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$usher/compliance/v1/compliance.proto\x12\x13usher.compliance.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ausher/event/v1/event.proto\"s\n\x15\x45valuateEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\npolicy_set\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\x12&\n\x06places\x18\x04 \x01(\x0b\x32\x16.usher.event.v1.Places\"\x87\x01\n\x16\x45valuateEventsResponse\x12\x10\n\x08verdicts\x18\x01 \x03(\x0c\x12\x12\n\nverdict_of\x18\x02 \x03(\r\x12\r\n\x05risks\x18\x03 \x03(\x02\x12\r\n\x05\x66lags\x18\x04 \x03(\r\x12)\n\x06\x65rrors\x18\x05 \x03(\x0b\x32\x19.usher.event.v1.ItemError\"\x80\x01\n\x16ListRegulationsRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12+\n\x07\x61t_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x17ListRegulationsResponse\x12\x34\n\x0bregulations\x18\x01 \x03(\x0b\x32\x1f.usher.compliance.v1.Regulation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf4\x02\n\nRegulation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nshort_name\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rjurisdictions\x18\x04 \x03(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12(\n\x05rules\x18\x06 \x03(\x0b\x32\x19.usher.compliance.v1.Rule\x12\x0e\n\x06\x64igest\x18\n \x01(\t\x12\x15\n\rscope_article\x18\x0b \x01(\t\x12\x17\n\x0fscope_condition\x18\x0c \x01(\t\x12\x13\n\x0b\x63onnections\x18\r \x03(\t\x12\x37\n\x13\x65\x66\x66\x65\x63tive_from_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11\x65\x66\x66\x65\x63tive_to_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05notes\x18\x10 \x03(\t\x12\x12\n\nfacts_json\x18\x11 \x01(\x0c\"\xf6\x02\n\x04Rule\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61rticle\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x14\n\x0cverification\x18\x06 \x01(\t\x12\x0f\n\x07summary\x18\x07 \x01(\t\x12\x10\n\x08severity\x18\n \x01(\r\x12\x0f\n\x07\x61\x66\x66\x65\x63ts\x18\x0b \x01(\t\x12\x37\n\x13\x65\x66\x66\x65\x63tive_from_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11\x65\x66\x66\x65\x63tive_to_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x0e \x01(\t\x12\x13\n\x0breviewed_by\x18\x0f \x01(\t\x12\x13\n\x0b\x66orbids_act\x18\x10 \x01(\x08\x12\x1b\n\x13\x63onsent_cannot_cure\x18\x11 \x01(\x08\x12\r\n\x05\x63lock\x18\x12 \x01(\t2\xec\x01\n\x11\x43omplianceService\x12i\n\x0e\x45valuateEvents\x12*.usher.compliance.v1.EvaluateEventsRequest\x1a+.usher.compliance.v1.EvaluateEventsResponse\x12l\n\x0fListRegulations\x12+.usher.compliance.v1.ListRegulationsRequest\x1a,.usher.compliance.v1.ListRegulationsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'usher.compliance.v1.compliance_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVALUATEEVENTSREQUEST']._serialized_start=89
-  _globals['_EVALUATEEVENTSREQUEST']._serialized_end=204
-  _globals['_EVALUATEEVENTSRESPONSE']._serialized_start=207
-  _globals['_EVALUATEEVENTSRESPONSE']._serialized_end=342
-  _globals['_LISTREGULATIONSREQUEST']._serialized_start=344
-  _globals['_LISTREGULATIONSREQUEST']._serialized_end=427
-  _globals['_LISTREGULATIONSRESPONSE']._serialized_start=429
-  _globals['_LISTREGULATIONSRESPONSE']._serialized_end=533
-  _globals['_REGULATION']._serialized_start=536
-  _globals['_REGULATION']._serialized_end=676
-  _globals['_RULE']._serialized_start=678
-  _globals['_RULE']._serialized_end=803
-  _globals['_COMPLIANCESERVICE']._serialized_start=806
-  _globals['_COMPLIANCESERVICE']._serialized_end=1042
+  _globals['_EVALUATEEVENTSREQUEST']._serialized_start=122
+  _globals['_EVALUATEEVENTSREQUEST']._serialized_end=237
+  _globals['_EVALUATEEVENTSRESPONSE']._serialized_start=240
+  _globals['_EVALUATEEVENTSRESPONSE']._serialized_end=375
+  _globals['_LISTREGULATIONSREQUEST']._serialized_start=378
+  _globals['_LISTREGULATIONSREQUEST']._serialized_end=506
+  _globals['_LISTREGULATIONSRESPONSE']._serialized_start=508
+  _globals['_LISTREGULATIONSRESPONSE']._serialized_end=612
+  _globals['_REGULATION']._serialized_start=615
+  _globals['_REGULATION']._serialized_end=987
+  _globals['_RULE']._serialized_start=990
+  _globals['_RULE']._serialized_end=1364
+  _globals['_COMPLIANCESERVICE']._serialized_start=1367
+  _globals['_COMPLIANCESERVICE']._serialized_end=1603
 # @@protoc_insertion_point(module_scope)
