@@ -171,7 +171,7 @@ async def test_an_unknown_policy_set_is_loaded_once_it_is_there(running: Running
             "short_name": "Law",
             "name": "A law",
             "version": "1",
-            "jurisdictions": ["JP"],
+            "jurisdictions": ["MX"],
             "scope": {"article": "s.1", "by": ["residence"]},
             "rules": [
                 {
@@ -189,7 +189,7 @@ async def test_an_unknown_policy_set_is_loaded_once_it_is_there(running: Running
         }
     ).encode()
     elsewhere = write_packs(running.directory.parent / "elsewhere", **{name: document})
-    request = request_of(elsewhere, [bare("JP")])
+    request = request_of(elsewhere, [bare("MX")])
     with pytest.raises(PolicySetUnknown):
         await running.stub.EvaluateEvents(request)
     write_packs(running.directory, **{name: document})
@@ -204,7 +204,7 @@ async def test_a_policy_set_with_a_broken_pack_says_what_is_wrong(running: Runni
         await running.stub.EvaluateEvents(request_of(broken, [bare("JP")]))
 
     assert caught.value.reason == "PACK_INVALID"
-    assert "rules is a list of 1 to 200 rules" in caught.value.message
+    assert "XX_LAW.yaml:1: XX_LAW.rules is a list of 1 to 200 rules" in caught.value.message
 
 
 async def test_regulations_page_by_page(running: Running) -> None:
@@ -241,6 +241,16 @@ async def test_regulations_page_by_page(running: Running) -> None:
                     policy_set=running.policy_set, page_size=size, page_token=token
                 )
             )
+
+
+async def test_regulations_of_a_day(running: Running) -> None:
+    request = compliance_pb2.ListRegulationsRequest(policy_set=running.policy_set)
+    request.at_time.FromJsonString("2018-05-25T00:00:00Z")
+    then = {item.id: item for item in (await running.stub.ListRegulations(request)).regulations}
+
+    assert {"EU_GDPR", "EU_EPRIVACY", "US_VPPA", "US_COPPA"} <= then.keys()
+    assert not {"US_CA_CCPA", "BR_LGPD", "IN_DPDP"} & then.keys()
+    assert all(len(item.digest) == 64 and item.facts_json for item in then.values())
 
 
 async def test_the_process_serves_and_drains(short_tmp_path: Path) -> None:
