@@ -4,6 +4,10 @@ Three-valued throughout: a law that applies and a condition that holds are a fin
 other is not false, a gap with the facts that are missing; anything else is silent. The law is that in force at the
 event's time.
 
+**Signature.** Of the facts only some matter to a law: those that the packs reaching the event read, ages and counts only by
+which side of the packs' numbers they lie on, times only where a condition or a clock reads them. Facts with equal
+signatures have the same answer for the times that it names.
+
 **Risk** (the compliance component, 0 to 3): half the severity of the gravest finding (0.5 to 2.5), half a point more
 where there is more than one finding, half a point where there is any gap; at most 3.
 
@@ -18,13 +22,25 @@ several regulations apply and answer differently on one entry, the strictest dec
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from services.compliance.clocks import last_second
-from services.compliance.expression import Value, missing_fields
-from services.compliance.facts import HANDLING, HANDLINGS, SCHEMA, Facts, event_path, moments
+from services.compliance.expression import (
+    Compare,
+    FieldRef,
+    Intersects,
+    Junction,
+    ListOf,
+    Literal,
+    Node,
+    Not,
+    Type,
+    Value,
+    missing_fields,
+)
+from services.compliance.facts import HANDLING, HANDLINGS, SCHEMA, Facts, event_path
 from services.compliance.packs import ALWAYS, Clock, Lookup, Pack, Rule
 from usher.decision.v1 import decision_pb2
 
@@ -68,6 +84,19 @@ class _Hit(NamedTuple):
     """Paths of the event; empty: violated."""
 
 
+class _Reach(NamedTuple):
+    """What reaches events of some areas, and what of their facts matters then."""
+
+    packs: tuple[tuple[Pack, bool | None, tuple[str, ...]], ...]
+    """Whether a pack reaches them for certain, and if not, the paths of the missing facts."""
+    plain: tuple[int, ...]
+    """Positions of the facts that matter as they are."""
+    counts: tuple[tuple[int, tuple[int, ...]], ...]
+    """Positions of the numbers that matter, with the numbers that the packs compare them with, in order."""
+    times: tuple[int, ...]
+    """Positions of the times that matter."""
+
+
 class Law:
     """The packs of one policy set, ready to be applied. Pure: equal facts have equal answers, byte for byte."""
 
@@ -79,6 +108,7 @@ class Law:
         self._territories = {pack.id: _Territory(pack.jurisdictions) for pack in packs}
         # Few combinations of areas make up most traffic.
         self._reaching = lru_cache(maxsize=4_096)(self._reach)
+        self._numbers = _numbers(packs)
         dates = {instant for pack in packs for instant in pack.instants}
         self._dates = sorted(dates | {instant + 1 for instant in dates})
 
@@ -88,8 +118,8 @@ class Law:
         hits: list[_Hit] = []
         time = facts.time
         handling = str(facts.values[_AT[HANDLING]])
-        reaching = self._reaching(facts.establishment, facts.location, facts.residence)
-        for pack, reached, unreached in reaching:
+        reach = self._reaching(facts.establishment, facts.location, facts.residence)
+        for pack, reached, unreached in reach.packs:
             if not pack.since <= time < pack.until:
                 continue
             values = _with_lookups(pack, facts)
@@ -106,9 +136,26 @@ class Law:
                 applicable.append(pack.id)
             _find(pack, self._rules[pack.id][handling], values, time, missing, hits)
         verdict = _verdict(facts, applicable, hits)
-        since, until = self._validity(facts, [pack for pack, *_ in reaching])
+        since, until = self._validity(facts, reach)
         return Answer(
             verdict.SerializeToString(deterministic=True), verdict.risk, verdict.flags, since, until
+        )
+
+    def signature(self, facts: Facts) -> Hashable:
+        """What of an event's facts its answer rests on, beside its time."""
+        reach = self._reaching(facts.establishment, facts.location, facts.residence)
+        values = facts.values
+        counts = [
+            None if (value := values[position]) is None else bisect_right(numbers, value)  # type: ignore[type-var]
+            for position, numbers in reach.counts
+        ]
+        return (
+            facts.establishment,
+            facts.location,
+            facts.residence,
+            facts.assumptions,
+            *[values[position] for position in reach.plain],
+            *counts,
         )
 
     def _reach(
@@ -116,8 +163,7 @@ class Law:
         establishment: tuple[str, ...],
         location: tuple[str, ...] | None,
         residence: tuple[str, ...] | None,
-    ) -> tuple[tuple[Pack, bool | None, tuple[str, ...]], ...]:
-        """The packs that reach these areas: whether for certain, and if not, the paths of the missing facts."""
+    ) -> _Reach:
         areas = {"establishment": establishment, "location": location, "residence": residence}
         found: list[tuple[Pack, bool | None, tuple[str, ...]]] = []
         for pack in self.packs:
@@ -131,18 +177,31 @@ class Law:
             )
             if unknown:
                 found.append((pack, None, unknown))
-        return tuple(found)
+        read = sorted({_AT[path] for pack, *_ in found for path in _fields_read(pack)} | _ALWAYS_READ)
+        kinds = {_AT[path]: kind for path, kind in SCHEMA.types.items()}
+        numbers = {_AT[path]: values for path, values in self._numbers.items()}
+        return _Reach(
+            tuple(found),
+            tuple(position for position in read if position not in numbers),
+            tuple((position, numbers[position]) for position in read if position in numbers),
+            tuple(position for position in read if kinds[position] is Type.TIME),
+        )
 
-    def _validity(self, facts: Facts, packs: Sequence[Pack]) -> tuple[int, int]:
+    def _validity(self, facts: Facts, reach: _Reach) -> tuple[int, int]:
         """From which second to before which the answer of these packs to these facts is the same."""
         position = bisect_right(self._dates, facts.time)
         since = self._dates[position - 1] if position else -ALWAYS
         until = self._dates[position] if position < len(self._dates) else ALWAYS
-        changes = [moment + step for moment in moments(facts) for step in (0, 1)]
+        changes = [
+            moment + step
+            for position in reach.times
+            if isinstance(moment := facts.values[position], int)
+            for step in (0, 1)
+        ]
         if changes:
             changes += [
                 end + 1
-                for pack in packs
+                for pack, *_ in reach.packs
                 for rule in pack.rules
                 if rule.clock is not None
                 for end in _ends(rule.clock, facts.values)
@@ -153,6 +212,85 @@ class Law:
             else:
                 until = min(until, change)
         return since, until
+
+
+_ALWAYS_READ = {
+    _AT[path]
+    for path in (
+        HANDLING,
+        "purpose",
+        "user_age",
+        "third_party.shared",
+        "third_party.recipient_type",
+        "transfer.cross_border",
+        "transfer.destination_country",
+    )
+}
+"""Facts that the entries of processing and the flags are made from."""
+
+
+def _fields_read(pack: Pack) -> set[str]:
+    """Facts that a pack's conditions and clocks read, but the event's own time."""
+    conditions = [pack.applies, *(item for rule in pack.rules for item in (rule.trigger, rule.condition))]
+    found = {path for condition in conditions if condition is not None for path in condition.fields}
+    for rule in pack.rules:
+        if rule.clock is not None:
+            found.update((*rule.clock.start, *rule.clock.stop, rule.clock.extension_notified))
+    return {path for path in found if path in _AT} - {"event_time"}
+
+
+def _numbers(packs: Sequence[Pack]) -> dict[str, tuple[int, ...]]:
+    """For each number among the facts: the bounds between which its value makes no difference to any condition."""
+    bounds: dict[str, set[int]] = {"user_age": {ADULT}}
+    exact: set[str] = set()
+    for pack in packs:
+        tables = {
+            lookup.name: {
+                lookup.default,
+                *(number for dated in lookup.values.values() for _, number in dated),
+            }
+            for lookup in pack.lookups
+        }
+        conditions = [pack.applies, *(item for rule in pack.rules for item in (rule.trigger, rule.condition))]
+        for condition in conditions:
+            if condition is not None:
+                _collect(condition.tree, tables, bounds, exact)
+    integers = {path for path, kind in SCHEMA.types.items() if kind is Type.INT} - exact
+    return {path: tuple(sorted(bounds.get(path, set()))) for path in integers}
+
+
+def _collect(node: Node, tables: dict[str, set[int]], bounds: dict[str, set[int]], exact: set[str]) -> None:
+    """Adds the constants that fields are compared with, and fields compared with anything else to `exact`."""
+    match node:
+        case Junction(_, operands):
+            for operand in operands:
+                _collect(operand, tables, bounds, exact)
+        case Not(operand):
+            _collect(operand, tables, bounds, exact)
+        case Compare(_, left, right):
+            for field, other in ((left, right), (right, left)):
+                if not isinstance(field, FieldRef):
+                    continue
+                match other:
+                    case Literal(int() as value):
+                        constants = {value}
+                    case ListOf(values):
+                        constants = {value for value in values if isinstance(value, int)}
+                    case FieldRef(path) if path in tables:
+                        constants = tables[path]
+                    case FieldRef():
+                        exact.add(field.path)
+                        continue
+                    case _:
+                        continue
+                # A value may lie below, at or above each.
+                bounds.setdefault(field.path, set()).update(
+                    bound for constant in constants for bound in (constant, constant + 1)
+                )
+        case Intersects(left, right):
+            exact.update(side.path for side in (left, right) if isinstance(side, FieldRef))
+        case _:
+            pass
 
 
 class _Territory:

@@ -70,6 +70,8 @@ class Facts(NamedTuple):
     """Areas in which the viewer resides; None is unknown."""
     assumptions: tuple[str, ...]
     """What was taken from bare fields, as "field=value -> fact"."""
+    turns: tuple[int, ...] = ()
+    """Times at which the same event would have had other facts: when its consent is withdrawn or runs out."""
 
 
 class _Reader(NamedTuple):
@@ -172,7 +174,7 @@ SCHEMA = Schema([*_FIELDS, *_DERIVED])
 
 _SIZE = len(SCHEMA.positions)
 _AT = SCHEMA.positions
-_TIMES = tuple(_AT[path] for path, kind in SCHEMA.types.items() if kind is Type.TIME and path != "event_time")
+_CONSENT_ENDS = (_AT["consent.withdrawn_time"], _AT["consent.expires_time"])
 
 
 _DERIVED_PATHS = {
@@ -212,11 +214,6 @@ def country_of(packed: int) -> str:
     return chr(packed >> 8 & 0xFF) + chr(packed & 0xFF) if packed else ""
 
 
-def moments(facts: Facts) -> list[int]:
-    """Times among the facts, in seconds: where the answer may change as time passes."""
-    return [value for position in _TIMES if isinstance(value := facts.values[position], int)]
-
-
 def read_facts(event: event_pb2.Event, address_country: str, *, own_right: bool) -> Facts:
     """The legal facts of an event.
 
@@ -247,6 +244,7 @@ def read_facts(event: event_pb2.Event, address_country: str, *, own_right: bool)
         location,
         residence,
         tuple(assumptions),
+        tuple(moment for position in _CONSENT_ENDS if isinstance(moment := values[position], int)),
     )
 
 

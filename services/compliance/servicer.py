@@ -86,11 +86,12 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         self._engines = engines
         verdicts = Counter(
             "usher_compliance_verdicts_total",
-            "Events evaluated, by whether their legal signature was cached.",
+            "Events evaluated, by whether their legal signature was cached: hit, alike (only the coarse one) or miss.",
             ["cache"],
             registry=registry,
         )
         self._hits = verdicts.labels(cache="hit")
+        self._alike = verdicts.labels(cache="alike")
         self._misses = verdicts.labels(cache="miss")
 
     async def EvaluateEvents(
@@ -129,7 +130,9 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         response.verdict_of.extend(verdict_of)
         after = engine.cache.statistics
         self._hits.inc(after.hits - before.hits)
-        self._misses.inc(after.misses - before.misses)
+        alike = after.alike - before.alike
+        self._alike.inc(alike)
+        self._misses.inc(after.misses - before.misses - alike)
         return response
 
     async def ListRegulations(

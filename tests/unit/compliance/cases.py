@@ -12,13 +12,16 @@ from usher.event.v1 import event_pb2
 
 CASES_FILE = Path(__file__).resolve().parents[2] / "data" / "regulation_cases.yaml"
 
+FURTHER_FILE = CASES_FILE.with_name("further_cases.yaml")
+"""Cases of our own, in the same form."""
+
 # Where the cases' words differ from the contract's.
 _RENAMED = {"pia_done": "impact_assessment_done"}
 
 
-def load_cases() -> list[dict[str, Any]]:
-    """Every case of the file."""
-    cases: list[dict[str, Any]] = yaml.safe_load(CASES_FILE.read_text())["cases"]
+def load_cases(file: Path = CASES_FILE) -> list[dict[str, Any]]:
+    """Every case of a file."""
+    cases: list[dict[str, Any]] = yaml.safe_load(file.read_text())["cases"]
     return cases
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from services.compliance.cache import MAX_CACHED_BYTES, CacheStatistics, VerdictCache
 from services.compliance.evaluate import Law
 from services.compliance.facts import country_of, is_own_right, read_facts
-from tests.unit.compliance.cases import event_of, load_cases
+from tests.unit.compliance.cases import FURTHER_FILE, event_of, load_cases
 from usher.event.v1 import event_pb2
 
 DE = ord("D") << 8 | ord("E")
-CASES = load_cases()
+CASES = [*load_cases(), *load_cases(FURTHER_FILE)]
 
 
 def fresh(law: Law, serialised: bytes, country: int) -> bytes:
@@ -99,7 +99,7 @@ def test_equal_legal_facts_share_an_answer(law: Law) -> None:
     later.event_time.seconds += 3_600
 
     assert cache.answer(later.SerializeToString(), 0) is first
-    assert cache.statistics == CacheStatistics(hits=1, misses=1)
+    assert cache.statistics == CacheStatistics(hits=1, misses=1, alike=0)
 
 
 def test_whatever_the_law_reads_tells_signatures_apart(law: Law) -> None:
@@ -118,7 +118,8 @@ def test_whatever_the_law_reads_tells_signatures_apart(law: Law) -> None:
         cache.answer(made.SerializeToString(), 0)
     cache.answer(events[0].SerializeToString(), DE)
 
-    assert cache.statistics == CacheStatistics(hits=0, misses=len(events) + 1)
+    # "Not in the EU" says no more than saying nothing: the law looks at the same facts.
+    assert cache.statistics == CacheStatistics(hits=0, misses=len(events) + 1, alike=1)
 
 
 def test_a_deadline_makes_a_new_answer(law: Law) -> None:
@@ -132,7 +133,7 @@ def test_a_deadline_makes_a_new_answer(law: Law) -> None:
         found.append(cached(cache, made.SerializeToString()))
 
     assert found[0] == found[2] != found[1] == found[3]
-    assert cache.statistics == CacheStatistics(hits=2, misses=2)
+    assert cache.statistics == CacheStatistics(hits=2, misses=2, alike=0)
 
 
 def test_split_privacy_facts_are_merged(law: Law) -> None:
@@ -180,4 +181,50 @@ def test_long_facts_are_answered_and_not_kept(law: Law) -> None:
     serialised = made.SerializeToString()
 
     assert cached(cache, serialised) == cached(cache, serialised) == fresh(law, serialised, 0)
-    assert cache.statistics == CacheStatistics(hits=0, misses=2)
+    assert cache.statistics == CacheStatistics(hits=0, misses=2, alike=0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(CASES),
+            st.integers(0, 40),
+            st.integers(-800, 3).map(lambda days: days * 86_400) | st.integers(-2, 2),
+            st.integers(0, 2_000_000) | st.sampled_from([9_999, 10_000, 99_999, 100_000, 999_999, 1_000_000]),
+            st.integers(-3, 3),
+        ),
+        min_size=4,
+        max_size=12,
+    )
+)
+def test_what_is_alike_has_the_same_answer(
+    law: Law, rows: list[tuple[dict[str, Any], int, int, int, int]]
+) -> None:
+    cache = VerdictCache(law, 1_000)
+    for case, age, given_before, outbound, seconds in rows:
+        made = event_of(case)
+        made.event_time.seconds += seconds
+        if made.privacy.HasField("user_age"):
+            made.privacy.user_age = age
+        made.privacy.consent.obtained_time.seconds = made.event_time.seconds + given_before
+        made.privacy.annual_outbound_individuals = outbound
+        serialised = made.SerializeToString()
+
+        assert cached(cache, serialised) == fresh(law, serialised, 0)
+
+
+def test_another_age_or_date_of_consent_is_mostly_alike(law: Law) -> None:
+    cache = VerdictCache(law, 100)
+    for age, day_given in ((34, "2026-03-01"), (35, "2026-03-02"), (16, "2026-03-03")):
+        made = event()
+        made.privacy.user_age = age
+        made.privacy.purpose = "personalisation"
+        made.privacy.legal_basis_claimed = "consent"
+        made.privacy.consent.status = "granted"
+        made.privacy.consent.scope.append("personalisation")
+        made.privacy.consent.obtained_time.seconds = day(day_given)
+        cache.answer(made.SerializeToString(), 0)
+
+    # 34 and 35 lie between the same numbers, 16 does not; the law of the Netherlands looks at no date of consent.
+    assert cache.statistics == CacheStatistics(hits=0, misses=3, alike=1)

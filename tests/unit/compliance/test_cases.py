@@ -9,9 +9,8 @@ import yaml
 
 from services.compliance.cases import CaseError, differences, evaluate_case, read_cases
 from services.compliance.evaluate import Law
-from tests.unit.compliance.cases import CASES_FILE
+from tests.unit.compliance.cases import CASES_FILE, FURTHER_FILE
 
-FURTHER_FILE = CASES_FILE.with_name("further_cases.yaml")
 GIVEN = read_cases(CASES_FILE.read_bytes())
 FURTHER = read_cases(FURTHER_FILE.read_bytes())
 
