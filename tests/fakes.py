@@ -128,12 +128,15 @@ class FakeCompliance(Programme, compliance_pb2_grpc.ComplianceServiceServicer):
         self.suppressed: set[str] = set()
         self.undecidable: dict[str, str] = {}
         """Reason by event_id of events answered by an ItemError."""
+        self.poison: set[str] = set()
+        """Event ids that meet a defect: the whole call fails."""
 
     async def EvaluateEvents(
         self, request: compliance_pb2.EvaluateEventsRequest, context: Any
     ) -> compliance_pb2.EvaluateEventsResponse:
         await self.meet(request)
         too_many(request.events)
+        choke(self.poison, request.events)
         flags = 1 << decision_pb2.VERDICT_FLAG_SECURITY_SUPPRESSED
         verdicts = [
             decision_pb2.Verdict(status=decision_pb2.COMPLIANCE_STATUS_COMPLIANT),
@@ -148,6 +151,14 @@ class FakeCompliance(Programme, compliance_pb2_grpc.ComplianceServiceServicer):
             if one.event_id in self.undecidable:
                 answer.errors.add(index=index, reason=self.undecidable[one.event_id], message="as programmed")
         return answer
+
+
+def choke(poison: set[str], events: Iterable[bytes]) -> None:
+    """A defect that some events meet."""
+    if poison:
+        for serialised in events:
+            if event_pb2.Event.FromString(serialised).event_id in poison:
+                raise RuntimeError("a defect")
 
 
 class FakeFraud(Programme, fraud_pb2_grpc.FraudServiceServicer):
@@ -224,6 +235,8 @@ class FakeScoring(Programme, scoring_pb2_grpc.ScoringServiceServicer):
         """Outcome by event_id."""
         self.undecidable: dict[str, str] = {}
         """Reason by event_id of events answered by an ItemError."""
+        self.poison: set[str] = set()
+        """Event ids that meet a defect: the whole call fails."""
         self.list_addresses: set[str] = set()
         """Event ids whose decision asks the mesh to list the address."""
         self.shared: list[str] = []
@@ -233,6 +246,7 @@ class FakeScoring(Programme, scoring_pb2_grpc.ScoringServiceServicer):
     async def DecideEvents(
         self, request: scoring_pb2.DecideEventsRequest, context: Any
     ) -> scoring_pb2.DecideEventsResponse:
+        choke(self.poison, request.events)
         events = [event_pb2.Event.FromString(one) for one in request.events]
         users = {one.user_id for one in events}
         self.shared.extend(user for user in users if self._at_work[user])
@@ -474,6 +488,7 @@ async def running_ingest(
     places_dir: Path | None = None,
     places_on_error: Literal["refuse", "leave_out"] = "refuse",
     serving: bool = True,
+    failed_keys: str | None = None,
     **pipeline: Any,
 ) -> AsyncIterator[Front]:
     """Ingest on a database, beside a mesh; `pipeline` are fields of PipelineSettings.
@@ -493,6 +508,7 @@ async def running_ingest(
         fraud=ClientSettings(mesh.target("fraud"), timeout=peer_timeout),
         alerts=ClientSettings(mesh.target("alerts"), timeout=peer_timeout),
         policy_dir=policy_dir,
+        failed_keys=failed_keys,
         policy_set=tiny_policy_set(policy_dir) if policy_set is None else policy_set,
         places_dir=tiny_places(mesh.folder / "places") if places_dir is None else places_dir,
         places_on_error=places_on_error,

@@ -30,6 +30,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
         {
             "app",
             "door",
+            "failures",
             "ledger",
             "lists",
             "servicer_control",

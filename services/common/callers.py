@@ -26,6 +26,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.ingest.v1.IngestService/GetAccounting": frozenset({"gateway", "operator"}),
     "/usher.ingest.v1.IngestService/ListFailedEvents": frozenset({"gateway", "operator"}),
     "/usher.ingest.v1.IngestService/GetFailedEvent": frozenset({"gateway", "operator"}),
+    "/usher.ingest.v1.IngestService/ReplayFailedEvents": frozenset({"gateway", "operator"}),
     "/usher.ingest.v1.IngestService/GetSecurityStatus": frozenset({"gateway", "operator"}),
     "/usher.ingest.v1.IngestService/SetMode": frozenset({"gateway", "operator"}),
     "/usher.ingest.v1.IngestService/GetMode": frozenset({"gateway", "operator"}),

@@ -19,6 +19,7 @@ from services.common.telemetry import Telemetry
 from services.ingest import peers as paths
 from services.ingest.door import Door
 from services.ingest.erasures import ErasedViewers
+from services.ingest.failures import Failures
 from services.ingest.ledger import Ledger
 from services.ingest.lists import Lists
 from services.ingest.outbox import Outbox
@@ -36,6 +37,7 @@ from services.ingest.store import open_store
 from services.ingest.store_labels import LabelStore
 from services.ingest.store_lists import ListStore
 from services.ingest.store_subject import IngestSubjects
+from services.ingest.vault import Vault, parse_keys
 
 _FLUSH_S = 0.5
 _MAINTAIN_S = 0.25
@@ -53,7 +55,8 @@ class Ingest:
         self._settings = settings
         self._database = open_database(settings.database, schema="ingest")
         migrate(self._database, "ingest")
-        self._store = open_store(self._database)
+        keys = settings.failed_keys
+        self._store = open_store(self._database, Vault(None if keys is None else parse_keys(keys)))
         self._places = PlacesInForce(
             settings.places_dir,
             leave_out=settings.places_on_error == "leave_out",
@@ -123,12 +126,14 @@ class Ingest:
             clock=clock,
             telemetry=telemetry,
         )
+        self._failures = Failures(self._store, self._door, p.failed_retention_days, clock, telemetry)
         self.servicer = IngestServicer(
             door=self._door,
             pipeline=self._pipeline,
             store=self._store,
             ledger=self._ledger,
             policy=self._policy,
+            failures=self._failures,
             sentry=self._sentry,
             clock=clock,
             telemetry=telemetry,
@@ -154,6 +159,7 @@ class Ingest:
             self._policy.run(),
             self._lists.run(),
             self._shards.run(),
+            self._failures.run(),
             self._places.run(),
             self._erased.run(),
         )

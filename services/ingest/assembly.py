@@ -241,13 +241,16 @@ def _marks(item: Item) -> bytes:
 
 def _count(commit: Commit, items: Sequence[Item]) -> None:
     tenant = items[0].tenant
-    from_inbox = sum(item.from_inbox for item in items)
+    replayed = [(tenant, item.replay_of) for item in items if item.replay_of]
+    commit.replayed.extend(replayed)
+    # Neither an event of the inbox nor a replay comes in now: it was counted when it did.
+    before = sum(item.from_inbox for item in items) + len(replayed)
     # Through both doors: the Submit door accepted it, the other one met it again.
     both = sum(item.from_inbox and item.answer is not None for item in items)
     counts = {
         "decided": len(items),
-        "received": len(items) - from_inbox + both,
-        "accepted": len(items) - from_inbox,
+        "received": len(items) - before + both,
+        "accepted": len(items) - before,
         "duplicate": both,
     }
     for name, n in counts.items():

@@ -7,13 +7,16 @@ order over calls sent one after the other.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from services.common.clock import Clock
 from services.common.errors import Aborted, FieldViolation, InvalidArgument, Unavailable, UsherError
+from services.common.event_json import parse_event
 from services.common.event_types import event_class
 from services.common.interceptors import current_deadline
 from services.common.telemetry import Telemetry, current_trace, keep_current_trace
@@ -156,6 +159,59 @@ class Door:
         crash_point("answer.before")
         return wire.results(answers)
 
+    async def replay(
+        self, tenant: str, failed: Sequence[ingest_pb2.FailedEvent], *, accept_attacks: bool
+    ) -> list[ingest_pb2.EventResult]:
+        """Has failed events checked and decided again; one result each, in order. Raises Unavailable, ResourceExhausted.
+
+        One that fails again is answered FAILED and stays as it was.
+        """
+        if self._closed:
+            raise Unavailable("DRAINING", "this instance is shutting down; another one takes the call")
+        self._erased.check()
+        self._pipeline.room_for(len(failed))
+        call = Call(len(failed))
+        async with self._in_order:
+            for index, one in enumerate(failed):
+                if index % _CHUNK == _CHUNK - 1:
+                    await asyncio.sleep(0)
+                item = self._replayed(tenant, one, accept_attacks, Reply(call, index))
+                if isinstance(item, Item):
+                    item.deadline, item.trace = current_deadline(), current_trace()
+                    self._pipeline.enqueue(item)
+                else:
+                    call.give(index, item)
+        await call.done
+        return [ingest_pb2.EventResult.FromString(result) for result in call.results]
+
+    def _replayed(
+        self, tenant: str, one: ingest_pb2.FailedEvent, accept_attacks: bool, answer: Reply
+    ) -> Item | bytes:
+        now_ms = self._clock.now_ms()
+        event = event_pb2.Event.FromString(one.payload)
+        if event.HasField("unmapped"):
+            # The sender's own text: this version may understand what that one did not.
+            with contextlib.suppress(InvalidArgument):
+                event = parse_event(event.unmapped.payload)
+        violations, attacks = check.examine(event, now_ms, frozenset() if accept_attacks else self._failing)
+        if accept_attacks:
+            violations = [v for v in violations if not v.reason.startswith("ATTACK_")]
+        if violations:
+            return failed_result(
+                failed_event(tenant, one.event_id, b"", violations, now_ms, failed_id=one.failed_id)
+            )
+        check.normalise(event)
+        event_ms = _event_ms(event)
+        if self._erased.covers(tenant, event.user_id, event_ms):
+            return gone_result(event.event_id)
+        flags = self._age_flags(tenant, event, event_ms, now_ms)
+        # It came in time, and only its decision is late.
+        flags = OLD if flags is None else flags
+        payload = event.SerializeToString(deterministic=True)
+        return _item(
+            tenant, event, payload, flags | (ATTACK_MARKED if attacks else 0), answer, replay_of=one.failed_id
+        )
+
     # -- taking in ---------------------------------------------------------------------------------
 
     async def _take(self, batch: ingest_pb2.EventBatch, *, wait: bool) -> Taken:
@@ -203,7 +259,7 @@ class Door:
                 continue
             check.normalise(event)
             payload = event.SerializeToString(deterministic=True)
-            event_ms = event.event_time.seconds * 1000 + event.event_time.nanos // 1_000_000
+            event_ms = _event_ms(event)
             if self._erased.covers(tenant, event.user_id, event_ms):
                 self._ledger.refuse(tenant, "GONE")
                 items.append(gone_result(event.event_id))
@@ -225,29 +281,9 @@ class Door:
                     )
                 )
                 continue
-            items.append(
-                Item(
-                    tenant=tenant,
-                    event_id=event.event_id,
-                    user_id=event.user_id,
-                    key=receipts.event_key(tenant, event.event_id),
-                    user_key=receipts.user_key(tenant, event.user_id),
-                    address=event.ip_address,
-                    device=receipts.device_hash(event.device_id),
-                    device_id=event.device_id,
-                    payment=event.payment_fingerprint,
-                    fingerprint=receipts.fingerprint(payload),
-                    payload=payload,
-                    event_ms=event_ms,
-                    event_class=event_class(event.event_type),
-                    flags=flags,
-                    import_id=event.import_id if flags & IMPORT else "",
-                    started=started,
-                    deadline=deadline,
-                    trace=trace,
-                    answer=Reply(call, index) if wait else None,
-                )
-            )
+            item = _item(tenant, event, payload, flags, Reply(call, index) if wait else None)
+            item.started, item.deadline, item.trace = started, deadline, trace
+            items.append(item)
         crash_point("check.after")
         return Taken(items, failed, call)
 
@@ -362,3 +398,35 @@ class Door:
             except (LostRaceError, Aborted):
                 continue
         raise Unavailable("TRANSACTION_CONFLICT", "the inbox is contended; try again", retry_after=0.1)
+
+
+def _event_ms(event: event_pb2.Event) -> int:
+    return event.event_time.seconds * 1000 + event.event_time.nanos // 1_000_000
+
+
+def _item(
+    tenant: str, event: event_pb2.Event, payload: bytes, flags: int, answer: Reply | None, replay_of: str = ""
+) -> Item:
+    """An item of a well-formed event in canonical form."""
+    return Item(
+        tenant=tenant,
+        event_id=event.event_id,
+        user_id=event.user_id,
+        key=receipts.event_key(tenant, event.event_id),
+        user_key=receipts.user_key(tenant, event.user_id),
+        address=event.ip_address,
+        device=receipts.device_hash(event.device_id),
+        device_id=event.device_id,
+        payment=event.payment_fingerprint,
+        fingerprint=receipts.fingerprint(payload),
+        payload=payload,
+        event_ms=_event_ms(event),
+        event_class=event_class(event.event_type),
+        flags=flags,
+        import_id=event.import_id if flags & IMPORT else "",
+        started=time.perf_counter(),
+        deadline=None,
+        trace=None,
+        answer=answer,
+        replay_of=replay_of,
+    )

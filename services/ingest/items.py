@@ -79,6 +79,7 @@ class Item:
         "key",
         "payload",
         "payment",
+        "replay_of",
         "started",
         "tenant",
         "trace",
@@ -108,6 +109,7 @@ class Item:
         deadline: float | None,
         trace: TraceContext | None,
         answer: Reply | None,
+        replay_of: str = "",
     ) -> None:
         self.tenant = tenant
         self.event_id = event_id
@@ -133,6 +135,8 @@ class Item:
         self.trace = trace
         self.answer = answer
         """Where its result belongs; None at the Submit door."""
+        self.replay_of = replay_of
+        """Id of the failed event that this is a replay of; it was received and accepted then."""
         self.from_inbox = False
         self.kept = False
         """Whether its trace is worth keeping: someone will look at the decision."""

@@ -65,6 +65,10 @@ class Ledger:
         """Ends an inbox row whose event was found to be decided elsewhere."""
         self._pending.superseded.append((tenant, inbox_key))
 
+    def supersede_replay(self, tenant: str, failed_id: str) -> None:
+        """Ends a failed event whose id was found to be decided otherwise."""
+        self._pending.replays_superseded.append((tenant, failed_id))
+
     def take(self) -> Commit:
         """Hands the gathered entries over to a transaction that is about to be written anyway.
 
@@ -85,6 +89,7 @@ class Ledger:
         taken.failed.extend(now.failed)
         taken.inbox_done.extend(now.inbox_done)
         taken.superseded.extend(now.superseded)
+        taken.replays_superseded.extend(now.replays_superseded)
         taken.outbox_done.extend(now.outbox_done)
         for key, n in now.counts.items():
             taken.counts[key] = taken.counts.get(key, 0) + n
@@ -94,7 +99,9 @@ class Ledger:
     def empty(self) -> bool:
         """Whether nothing waits to be written."""
         p = self._pending
-        return not (p.counts or p.failed or p.outbox_done or p.superseded or p.inbox_done)
+        return not (
+            p.counts or p.failed or p.outbox_done or p.superseded or p.replays_superseded or p.inbox_done
+        )
 
     async def flush(self) -> None:
         """Writes what has been gathered; returns once it is durable, in whichever transaction it went."""
@@ -125,13 +132,22 @@ def failed_event(
     now_ms: int,
     *,
     component: str = "ingest",
+    undecidable: bool = False,
+    failed_id: str = "",
 ) -> ingest_pb2.FailedEvent:
-    """A failed event with every error found; one without an id is given its failed id."""
-    failed_id = f"failed_{uuid.uuid4().hex}"
+    """A failed event with every error found; one without an id is given its failed id.
+
+    `undecidable` says that it is well formed and the component could not decide it; `failed_id` is that of the failed event
+    whose replay this is.
+    """
+    failed_id = failed_id or f"failed_{uuid.uuid4().hex}"
     reasons = {violation.reason for violation in violations}
     stages = [stage_of(violation.field, violation.reason) for violation in violations]
-    if component != "ingest":
-        reason, advice = "UNDECIDABLE", f"{component} cannot decide this event; it is kept for replay"
+    if undecidable:
+        reason, advice = (
+            "UNDECIDABLE",
+            f"{component} cannot decide this event; it is kept and can be replayed",
+        )
     elif reasons == {"IN_THE_FUTURE"}:
         reason, advice = "IN_THE_FUTURE", "correct the time and send the event again under the same id"
     elif event_pb2.CHECK_STAGE_SECURITY in stages:

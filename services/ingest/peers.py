@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
 
-from services.common.errors import DeadlineExceeded, PolicySetUnknown, StateBehind, UsherError
+from services.common.errors import (
+    DeadlineExceeded,
+    Internal,
+    InvalidArgument,
+    PolicySetUnknown,
+    StateBehind,
+    UsherError,
+)
 from services.common.telemetry import Telemetry
 from usher.alerts.v1 import alerts_pb2
 from usher.compliance.v1 import compliance_pb2
@@ -32,6 +40,15 @@ class AwayError(Exception):
     """A service did not answer in time or at all; decide without it."""
 
 
+class RefusedBatchError(Exception):
+    """A service answers, and cannot answer this batch: a defect that one of its events meets, or a contract that differs."""
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(f"{service}: {reason}")
+        self.service = service
+        self.reason = reason
+
+
 class Peer:
     """One service, with a breaker: after it timed out, calls are skipped for a while, then one is let through."""
 
@@ -41,6 +58,7 @@ class Peer:
         self._breaker_seconds = breaker_seconds
         self._closed_until = 0.0
         self._log = telemetry.logger("peers")
+        self._answered = 0.0
         self.away_since_ms: int | None = None
 
     def timeout(self, wanted: float | None) -> float:
@@ -51,7 +69,8 @@ class Peer:
         """Awaits a call.
 
         Raises:
-            AwayError: the service is unreachable, too slow, overloaded, or refuses what it is asked.
+            AwayError: the service is unreachable, too slow or overloaded.
+            RefusedBatchError: it answers, and not this.
             StateBehind: as it came.
         """
         if time.monotonic() < self._closed_until:
@@ -69,16 +88,29 @@ class Peer:
             except DeadlineExceeded as error:
                 self._closed_until = time.monotonic() + self._breaker_seconds
                 self._gone(error.reason)
+            except (Internal, InvalidArgument) as error:
+                raise RefusedBatchError(self.name, error.reason) from error
             except UsherError as error:
-                # Unreachable or overloaded; or it refuses what it should not (its policy set is broken, a version does
-                # not fit): to the viewer at the door it comes to the same, and the log says which.
+                # Unreachable or overloaded, or its policy set is broken: to the viewer at the door it comes to the same,
+                # and the log says which.
                 self._gone(error.reason)
             else:
+                self._answered = time.monotonic()
                 if self.away_since_ms is not None:
                     self._log.warning("a service answers again", extra={"peer": self.name})
                     self.away_since_ms = None
                 return answer
         raise AssertionError("unreachable")
+
+    def answered_since(self, moment: float) -> bool:
+        """Whether it has answered anything since then (time.monotonic())."""
+        return self._answered > moment
+
+    def skip(self, reason: str) -> None:
+        """Lets calls be skipped for a while, as after a time-out: whatever it is asked, it refuses."""
+        self._closed_until = time.monotonic() + self._breaker_seconds
+        with contextlib.suppress(AwayError):
+            self._gone(reason)
 
     def _gone(self, reason: str) -> None:
         if self.away_since_ms is None:
@@ -117,6 +149,10 @@ class Peers:
             scoring, DECIDE, scoring_pb2.DecideEventsRequest, scoring_pb2.DecideEventsResponse
         )
         self._raise = _method(alerts, RAISE, alerts_pb2.RaiseAlertsRequest, alerts_pb2.RaiseAlertsResponse)
+
+    def named(self, name: str) -> Peer:
+        """A service by its name."""
+        return {peer.name: peer for peer in (self.compliance, self.scoring, self.fraud)}[name]
 
     async def evaluate(self, request: Any, timeout: float | None = None) -> Any:
         """compliance.EvaluateEvents. Raises AwayError."""

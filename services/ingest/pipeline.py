@@ -24,6 +24,7 @@ from services.common.errors import (
     FieldViolation,
     Gone,
     InvalidArgument,
+    NotFound,
     ResourceExhausted,
     StateBehind,
     UsherError,
@@ -37,7 +38,7 @@ from services.ingest.ledger import Ledger, failed_event
 from services.ingest.lists import Lists
 from services.ingest.messages import listing_alert, outage_alert
 from services.ingest.outbox import ALERTS, Outbox
-from services.ingest.peers import AwayError, Peers
+from services.ingest.peers import AwayError, Peers, RefusedBatchError
 from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.records import ERASED, NO_PROFILE, Commit, Committed, LostRaceError, Profile, Receipt
@@ -56,6 +57,11 @@ MAX_FOLDED_AT_ONCE = 1_000
 """Backlog events a call to scoring; its contract allows 2,000 events a call."""
 MAX_BATCH_BYTES = 2 << 20
 """Bytes of events a batch or a piece of backlog: half of what a message may have, profiles and columns beside."""
+_PENDING = NotFound(
+    "DECISION_PENDING", "the event was sent again and waits for its decision", retry_after=0.0
+)
+_FIRST_PAUSE_S = 0.05
+"""Before an event that met a defect is tried again; twice as long each time."""
 _SCAN_LIMIT = 4_096
 _LEAST_TIMEOUT_S = 0.25
 # Of what is left of the callers' time, so that a service that hangs leaves enough for a degraded answer.
@@ -136,6 +142,12 @@ class Pipeline:
         )
         self._races = Counter(
             "usher_commit_races", "Batches decided again after a lost race.", registry=registry
+        )
+        self._poisoned = Counter(
+            "usher_events_poisoned",
+            "Events kept as failed because a defect met them.",
+            ("component",),
+            registry=registry,
         )
         self._truncated = Counter(
             "usher_backlog_truncated",
@@ -245,10 +257,10 @@ class Pipeline:
                 "a batch could not be decided", extra={"reason": error.reason, "events": len(batch)}
             )
             self._refuse(batch, error)
-        except Exception:  # noqa: BLE001
-            # The last line of defence: the answers must come, and the loop of batches must go on.
-            self._log.exception("a batch failed")
-            self._refuse(batch, UsherError("INTERNAL", "internal error"))
+        except Exception as error:  # noqa: BLE001
+            # A defect, here or in a service: the answers must come, and the loop of batches must go on.
+            self._log.exception("a batch failed; its events are tried in parts")
+            await self._isolate(batch, error, parent)
         finally:
             self._busy.difference_update([item.user_key for item in batch])
             for item in batch:
@@ -261,6 +273,64 @@ class Pipeline:
                 self._idle.set()
             for watcher in self._watchers:
                 watcher.set()
+
+    async def _isolate(self, batch: list[Item], error: Exception, trace: TraceContext) -> None:
+        """Decides what a batch that failed holds in ever smaller parts, in order, so that a poison event fails alone."""
+        since = time.monotonic()
+        parts = deque(_halves(batch)) if len(batch) > 1 else deque()
+        if len(batch) == 1:
+            await self._try_last(batch[0], error, since, trace)
+        while parts:
+            part = parts.popleft()
+            failed = await self._try(part, trace)
+            if failed is None:
+                continue
+            if len(part) > 1:
+                parts.extendleft(reversed(_halves(part)))
+            else:
+                await self._try_last(part[0], failed, since, trace)
+
+    async def _try(self, part: list[Item], trace: TraceContext) -> Exception | None:
+        """Decides some events; the error where they failed by a defect. What is refused is answered here."""
+        try:
+            await self._process(part, trace)
+        except UsherError as error:
+            self._log.error(
+                "events could not be decided", extra={"reason": error.reason, "events": len(part)}
+            )
+            self._refuse(part, error)
+        except Exception as error:  # noqa: BLE001
+            return error
+        return None
+
+    async def _try_last(self, item: Item, error: Exception | None, since: float, trace: TraceContext) -> None:
+        """Tries one event again after a pause each, as often as its budget allows; then keeps it as failed.
+
+        A service that refuses it counts as away instead where it has answered nothing else meanwhile: then not the event is
+        at fault, and it is decided without that service.
+        """
+        for attempt in range(self._settings.poison_retries):
+            await asyncio.sleep(_FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.0))
+            error = await self._try([item], trace)
+            if error is None:
+                return
+        component = "ingest"
+        if isinstance(error, RefusedBatchError):
+            component, peer = error.service, self._peers.named(error.service)
+            if not peer.answered_since(since):
+                peer.skip(error.reason)
+                error = await self._try([item], trace)
+                if error is None:
+                    return
+        self._poisoned.labels(component).inc()
+        self._log.error(
+            "an event cannot be decided and is kept as failed",
+            extra={"component": component, "error": type(error).__name__},
+        )
+        cause = error.reason if isinstance(error, RefusedBatchError) else "INTERNAL"
+        told = event_pb2.ItemError(reason=cause, message="a defect; the log holds it under this reason")
+        self._fail_items([item], {0: (component, told)})
+        await self._ledger.flush()
 
     async def _process(self, batch: list[Item], trace: TraceContext) -> None:
         settings, database = self._settings, self._store.database
@@ -359,6 +429,10 @@ class Pipeline:
             receipt = receipts.get(item.key)
             if receipt is None:
                 waiting = pending.get(item.key)
+                if waiting is not None and item.replay_of:
+                    # Sent again since, and accepted: that one is decided.
+                    _answer(item, refused_result(item.event_id, _PENDING))
+                    continue
                 if waiting is not None and waiting != item.fingerprint:
                     self._answer_conflict(item)
                     continue
@@ -368,6 +442,9 @@ class Pipeline:
                 # Accepted at the Submit door before: whoever decides it first ends the inbox row.
                 item.from_inbox = waiting is not None
                 new.append(item)
+            elif item.replay_of:
+                self._ledger.supersede_replay(item.tenant, item.replay_of)
+                repeats.append((item, receipt.position))
             elif item.from_inbox and item.answer is None:
                 self._ledger.supersede(item.tenant, item.key)
             elif receipt.position == ERASED:
@@ -380,8 +457,9 @@ class Pipeline:
         if repeats:
             decisions = await self._store.database.read(self._store.decisions_at, [p for _, p in repeats])
             for item, position in repeats:
-                self._ledger.count(item.tenant, "received")
-                self._ledger.count(item.tenant, "duplicate")
+                if not item.replay_of:
+                    self._ledger.count(item.tenant, "received")
+                    self._ledger.count(item.tenant, "duplicate")
                 _answer(
                     item,
                     wire.result(
@@ -487,7 +565,13 @@ class Pipeline:
                 [FieldViolation(error.field, error.reason, error.message)],
                 self._clock.now_ms(),
                 component=component,
+                undecidable=True,
+                failed_id=item.replay_of,
             )
+            if item.replay_of:
+                # It is kept already; who replays it notes what came of it.
+                _answer(item, failed_result(failed))
+                continue
             self._ledger.fail(failed, inbox_key=item.key if item.from_inbox else None)
             if item.from_inbox and item.answer is not None:
                 # It came through both doors: the Submit door accepted it, this one met it again.
@@ -677,6 +761,7 @@ class Pipeline:
 
     @staticmethod
     def _merge(commit: Commit, side: Commit) -> None:
+        commit.replays_superseded.extend(side.replays_superseded)
         commit.failed.extend(side.failed)
         commit.inbox_done.extend(side.inbox_done)
         commit.superseded.extend(side.superseded)
@@ -709,12 +794,17 @@ class Pipeline:
     def _refuse(self, batch: list[Item], error: UsherError) -> None:
         for item in batch:
             if item.answer is not None and not item.answer.given:
-                if not item.from_inbox:
+                if not (item.from_inbox or item.replay_of):
                     self._ledger.refuse(item.tenant, error.reason)
                 _answer(item, refused_result(item.event_id, error))
 
 
 # -- pieces ------------------------------------------------------------------------------------------
+
+
+def _halves(batch: list[Item]) -> list[list[Item]]:
+    middle = len(batch) // 2
+    return [batch[:middle], batch[middle:]]
 
 
 async def _or_none(call: Awaitable[Any]) -> Any:

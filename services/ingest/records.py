@@ -104,6 +104,10 @@ class Commit:
     """Keys of inbox rows that end without a decision of this commit: failed, or superseded."""
     superseded: list[tuple[str, bytes]] = field(default_factory=list)
     """Tenant and key of inbox rows found to be decided elsewhere; counted only if the row was still there."""
+    replayed: list[tuple[str, str]] = field(default_factory=list)
+    """Tenant and failed id of what was replayed: it moves from failed to decided. Lost where another replay was first."""
+    replays_superseded: list[tuple[str, str]] = field(default_factory=list)
+    """Tenant and failed id of replays whose event was found to be decided: they move from failed to superseded."""
     outbox: list[tuple[str, str, bytes]] = field(default_factory=list)
     """Topic, traceparent, body."""
     outbox_done: list[int] = field(default_factory=list)
@@ -135,6 +139,14 @@ class LostRaceError(Exception):
     def __init__(self, keys: Sequence[bytes] = ()) -> None:
         super().__init__("another writer was first")
         self.keys = tuple(keys)
+
+
+class FailedRow(NamedTuple):
+    """A row of failed events."""
+
+    id: int
+    failed: ingest_pb2.FailedEvent
+    """Opened, with what is known of its replays."""
 
 
 class OutboxRow(NamedTuple):

@@ -14,6 +14,7 @@ from services.common.errors import FieldViolation, Gone, InvalidArgument, NotFou
 from services.common.telemetry import Telemetry
 from services.ingest import check, receipts
 from services.ingest.door import NO_TENANT, Door
+from services.ingest.failures import Failures
 from services.ingest.ledger import Ledger
 from services.ingest.pipeline import Pipeline
 from services.ingest.policy import PolicyInForce
@@ -45,6 +46,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         store: Store,
         ledger: Ledger,
         policy: PolicyInForce,
+        failures: Failures,
         sentry: Sentry,
         clock: Clock,
         telemetry: Telemetry,
@@ -54,6 +56,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._store = store
         self._ledger = ledger
         self._policy = policy
+        self._failures = failures
         self._sentry = sentry
         self._clock = clock
         self._telemetry = telemetry
@@ -158,24 +161,40 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.ListFailedEventsResponse:
         _require_tenant(request.tenant)
         size, before = _page(request.page_size, request.page_token)
-        rows = await self._store.database.read(self._store.list_failed, request.tenant, before, size)
-        failed = [ingest_pb2.FailedEvent.FromString(body) for _, body in rows]
-        for one in failed:
-            one.ClearField("payload")
+        failed, last = await self._failures.listed(
+            request.tenant,
+            before,
+            size,
+            reason=request.reason,
+            component=request.component,
+            open_only=request.open_only,
+        )
         return ingest_pb2.ListFailedEventsResponse(
-            failed_events=failed, next_page_token=str(rows[-1][0]) if len(rows) == size else ""
+            failed_events=failed, next_page_token=str(last) if len(failed) == size else ""
         )
 
     async def GetFailedEvent(
         self, request: ingest_pb2.GetFailedEventRequest, context: Any
     ) -> ingest_pb2.GetFailedEventResponse:
         _require_tenant(request.tenant)
-        body = await self._store.database.read(self._store.failed_event, request.tenant, request.failed_id)
-        if body is None:
+        failed = await self._failures.one(request.tenant, request.failed_id)
+        if failed is None:
             raise NotFound(
                 "FAILED_EVENT_UNKNOWN", "no failed event of this tenant is kept under this failed_id"
             )
-        return ingest_pb2.GetFailedEventResponse(failed_event=ingest_pb2.FailedEvent.FromString(body))
+        return ingest_pb2.GetFailedEventResponse(failed_event=failed)
+
+    async def ReplayFailedEvents(
+        self, request: ingest_pb2.ReplayFailedEventsRequest, context: Any
+    ) -> ingest_pb2.ReplayFailedEventsResponse:
+        _require_tenant(request.tenant)
+        results = await self._failures.replay(
+            request.tenant,
+            request.failed_ids,
+            accept_attacks=request.accept_attacks,
+            actor=request.actor[:128],
+        )
+        return ingest_pb2.ReplayFailedEventsResponse(results=results)
 
     async def GetSecurityStatus(
         self, request: ingest_pb2.GetSecurityStatusRequest, context: Any

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from services.common.client import ClientSettings
+from services.common.config import optional_secret
 from services.common.db import DatabaseSettings
 from services.common.places import SHIPPED
 from services.common.server import ServerSettings
@@ -44,6 +45,10 @@ class PipelineSettings:
     attacks_fail: tuple[str, ...] = tuple(sorted(FAILING))
     """Groups of fields in which what looks like an attack fails the event: error_code, subscription_plan, metadata_name,
     metadata_value, user_agent. In the others it is marked in the decision. Identifiers always fail."""
+    poison_retries: int = 2
+    """Times an event that met a defect is tried again alone, after 50 ms and twice as long each time, and then failed."""
+    failed_retention_days: int = 90
+    """Failed events older than this are deleted."""
     breaker_seconds: float = 1.0
     """After a service timed out, calls to it are skipped for this long."""
 
@@ -52,6 +57,10 @@ class PipelineSettings:
             raise ValueError("max_batch must be from 1 to max_call_events")
         if not 1 <= self.batches_in_flight <= 8:
             raise ValueError("batches_in_flight must be from 1 to 8")
+        if not 0 <= self.poison_retries <= 10:
+            raise ValueError("poison_retries must be from 0 to 10")
+        if self.failed_retention_days < 1:
+            raise ValueError("failed_retention_days must be at least 1")
         unknown = set(self.attacks_fail) - set(FIELD_GROUPS)
         if unknown:
             raise ValueError(
@@ -78,6 +87,9 @@ class IngestSettings:
     policy_dir: Path
     policy_set: str = ""
     """Put in force at start where none is yet: an id, or `shipped`, the set that this release ships."""
+    failed_keys: str | None = optional_secret()
+    """Keys that encrypt the payloads of failed events at rest, a line each: `<key id>:<32 bytes in base64>`; the first
+    seals, all open. USHER_INGEST_FAILED_KEYS_FILE names the file. Without it they are kept as they are."""
     places_dir: Path = SHIPPED
     """Folder of GeoIP and reputation data, with its places.json; what is shipped unless set."""
     places_on_error: Literal["refuse", "leave_out"] = "refuse"

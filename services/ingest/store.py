@@ -11,6 +11,7 @@ import abc
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
@@ -27,21 +28,26 @@ from services.ingest.records import (
     Commit,
     Committed,
     Decided,
+    FailedRow,
     InboxRow,
     LookUp,
+    LostRaceError,
     OutboxRow,
     Profile,
     Receipt,
 )
 from services.ingest.store_entries import put_entry
+from services.ingest.vault import Vault
 from usher.ingest.v1 import ingest_pb2
 
 
 class Store(abc.ABC):
     """The rows of ingest."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault | None = None) -> None:
         self.database = database
+        self.vault = vault or Vault()
+        """Seals and opens the payloads of failed events."""
 
     # -- hot, one set of statements a database -----------------------------------------------------
 
@@ -102,6 +108,16 @@ class Store(abc.ABC):
                 if self._end_inbox(connection, [key]):
                     _count(counts, tenant, "superseded")
             self._end_inbox(connection, commit.inbox_done)
+            for tenant, failed_id in commit.replayed:
+                if not self._end_failed(connection, tenant, failed_id, now_ms):
+                    # Another replay was first: the next look-up finds its receipt.
+                    raise LostRaceError
+                _count(counts, tenant, "failed", -1)
+                _count(counts, tenant, "replayed")
+            for tenant, failed_id in commit.replays_superseded:
+                if self._end_failed(connection, tenant, failed_id, now_ms):
+                    _count(counts, tenant, "failed", -1)
+                    _count(counts, tenant, "superseded")
             outbox_ids = self._add_outbox(connection, commit.outbox, now_ms)
             if commit.outbox_done:
                 connection.execute(sa.delete(tables.outbox).where(tables.outbox.c.id.in_(commit.outbox_done)))
@@ -153,10 +169,28 @@ class Store(abc.ABC):
             connection.execute(
                 insert(tables.failed).on_conflict_do_nothing(index_elements=["failed_id"]),
                 [
-                    {"failed_id": one.failed_id, "tenant": one.tenant, "body": one.SerializeToString()}
+                    {
+                        "failed_id": one.failed_id,
+                        "tenant": one.tenant,
+                        "body": self.vault.seal(one),
+                        "failed_ms": one.failed_time.ToMilliseconds(),
+                        "reason": one.failure.reason,
+                        "component": one.component,
+                    }
                     for one in failed
                 ],
             )
+
+    def _end_failed(self, connection: sa.Connection, tenant: str, failed_id: str, now_ms: int) -> bool:
+        """Marks a failed event as replayed; False where it was already, or is no longer there."""
+        f = tables.failed
+        return bool(
+            connection.execute(
+                sa.update(f)
+                .where(f.c.tenant == tenant, f.c.failed_id == failed_id, f.c.replayed_ms == 0)
+                .values(replayed_ms=now_ms, replays=f.c.replays + 1)
+            ).rowcount
+        )
 
     def _end_inbox(self, connection: sa.Connection, keys: Sequence[bytes]) -> int:
         ended = 0
@@ -359,26 +393,65 @@ class Store(abc.ABC):
             pending = {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(waiting)}
         return counts, pending
 
-    def list_failed(self, tenant: str, before: int, limit: int) -> list[tuple[int, bytes]]:
-        """Row id and serialised FailedEvent below a row id, newest first."""
-        f = tables.failed.c
-        with self.database.reading() as connection:
-            rows = connection.execute(
-                sa.select(f.id, f.body)
-                .where(f.tenant == tenant, f.id < before)
-                .order_by(f.id.desc())
-                .limit(limit)
-            )
-            return [(row[0], bytes(row[1])) for row in rows]
+    # -- failed events -----------------------------------------------------------------------------
 
-    def failed_event(self, tenant: str, failed_id: str) -> bytes | None:
-        """A serialised FailedEvent."""
+    def list_failed(
+        self,
+        tenant: str,
+        before: int,
+        limit: int,
+        reason: str = "",
+        component: str = "",
+        open_only: bool = False,
+    ) -> list[FailedRow]:
+        """Failed events below a row id, newest first; by reason, component, and whether a replay is still to do."""
+        f = tables.failed.c
+        query = sa.select(*_FAILED_COLUMNS).where(f.tenant == tenant, f.id < before)
+        if reason:
+            query = query.where(f.reason == reason)
+        if component:
+            query = query.where(f.component == component)
+        if open_only:
+            query = query.where(f.replayed_ms == 0)
+        with self.database.reading() as connection:
+            rows = connection.execute(query.order_by(f.id.desc()).limit(limit)).all()
+        return [self._failed_row(row) for row in rows]
+
+    def failed_event(self, tenant: str, failed_id: str) -> ingest_pb2.FailedEvent | None:
+        """A failed event, opened."""
         f = tables.failed.c
         with self.database.reading() as connection:
             row = connection.execute(
-                sa.select(f.body).where(f.tenant == tenant, f.failed_id == failed_id)
+                sa.select(*_FAILED_COLUMNS).where(f.tenant == tenant, f.failed_id == failed_id)
             ).first()
-        return None if row is None else bytes(row[0])
+        return None if row is None else self._failed_row(row).failed
+
+    def _failed_row(self, row: sa.Row[Any]) -> FailedRow:
+        failed = self.vault.open(bytes(row.body))
+        failed.replays = row.replays
+        if row.replayed_ms:
+            failed.replayed = True
+            failed.replayed_time.FromMilliseconds(row.replayed_ms)
+        if row.replay_failure is not None:
+            failed.replay_failure.ParseFromString(bytes(row.replay_failure))
+        return FailedRow(row.id, failed)
+
+    def note_replay(self, tenant: str, failed_id: str, failure: ingest_pb2.Failure) -> None:
+        """Notes a replay that failed again."""
+        f = tables.failed
+        with self.database.begin() as connection:
+            connection.execute(
+                sa.update(f)
+                .where(f.c.tenant == tenant, f.c.failed_id == failed_id, f.c.replayed_ms == 0)
+                .values(replays=f.c.replays + 1, replay_failure=failure.SerializeToString())
+            )
+
+    def delete_failed_before(self, before_ms: int, limit: int) -> int:
+        """Deletes failed events older than a time, oldest first; how many."""
+        f = tables.failed
+        old = sa.select(f.c.id).where(f.c.failed_ms < before_ms).order_by(f.c.failed_ms).limit(limit)
+        with self.database.begin() as connection:
+            return connection.execute(sa.delete(f).where(f.c.id.in_(old.scalar_subquery()))).rowcount
 
     # -- outbox ------------------------------------------------------------------------------------
 
@@ -491,15 +564,20 @@ class Store(abc.ABC):
         """Chores between transactions: SQLite moves its log, PostgreSQL gets the partitions of the coming days."""
 
 
-def open_store(database: Database) -> Store:
-    """The store for a database."""
+_FAILED_COLUMNS = tuple(
+    tables.failed.c[name] for name in ("id", "body", "replayed_ms", "replays", "replay_failure")
+)
+
+
+def open_store(database: Database, vault: Vault | None = None) -> Store:
+    """The store for a database; `vault` seals the payloads of failed events, else they are kept as they are."""
     if database.dialect == "sqlite":
         from services.ingest.store_sqlite import SqliteStore
 
-        return SqliteStore(database)
+        return SqliteStore(database, vault)
     from services.ingest.store_postgresql import PostgresqlStore
 
-    return PostgresqlStore(database)
+    return PostgresqlStore(database, vault)
 
 
 @contextmanager

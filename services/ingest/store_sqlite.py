@@ -27,6 +27,7 @@ from services.ingest.records import (
     previous_positions,
 )
 from services.ingest.store import Store, driver_errors
+from services.ingest.vault import Vault
 
 _MOST_ROWS = 256
 
@@ -36,8 +37,8 @@ class SqliteStore(Store):
 
     _parameter = "?"
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, vault: Vault | None = None) -> None:
+        super().__init__(database, vault)
         with database.reading() as connection:
             newest = connection.exec_driver_sql("SELECT max(id) FROM profiles").scalar()
         self._profile_ids = itertools.count((newest or 0) + 1)

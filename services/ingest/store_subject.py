@@ -169,7 +169,7 @@ class IngestSubjects:
             with self._database.reading() as connection:
                 rows = connection.execute(query).all()
             for row_id, body in rows:
-                yield row_id, ingest_pb2.FailedEvent.FromString(bytes(body))
+                yield row_id, self._store.vault.open(bytes(body))
             if len(rows) < _SCAN:
                 return
             after = rows[-1][0]

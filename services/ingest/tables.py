@@ -79,8 +79,17 @@ failed = sa.Table(
     sa.Column("id", BIG, primary_key=True),
     sa.Column("failed_id", sa.Text, nullable=False, unique=True),
     sa.Column("tenant", sa.Text, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.FailedEvent"),
+    sa.Column(
+        "body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.FailedEvent, see vault.py"
+    ),
+    sa.Column("failed_ms", BIG, nullable=False, server_default="0"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("component", sa.Text, nullable=False, server_default=""),
+    sa.Column("replayed_ms", BIG, nullable=False, server_default="0", comment="0: it was not"),
+    sa.Column("replays", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("replay_failure", sa.LargeBinary, comment="serialised usher.ingest.v1.Failure"),
     sa.Index("failed_by_tenant", "tenant", "id"),
+    sa.Index("failed_by_time", "failed_ms"),
 )
 
 outbox = sa.Table(

@@ -367,9 +367,7 @@ def test_waiting_rows_are_read_by_shard_oldest_first(store: Store) -> None:
 def test_the_failed_events_of_an_acceptance_are_kept_with_it(store: Store) -> None:
     failed = failed_event(TENANT, "bad", b"\x00", [], 1000)
     store.accept([row("a")], Commit(failed=[failed], counts={(TENANT, "failed"): 1}))
-    kept = store.failed_event(TENANT, failed.failed_id)
-    assert kept is not None
-    assert ingest_pb2.FailedEvent.FromString(kept) == failed
+    assert store.failed_event(TENANT, failed.failed_id) == failed
 
 
 def test_a_decided_row_leaves_the_inbox_exactly_once(store: Store) -> None:
@@ -457,11 +455,46 @@ def test_failed_events_page_newest_first(store: Store) -> None:
     store.commit(Commit(failed=[*failed[:3], foreign]))
     store.commit(Commit(failed=failed[3:]))
     page = store.list_failed(TENANT, 1 << 62, 2)
-    rest = store.list_failed(TENANT, page[-1][0], 10)
-    ids = [ingest_pb2.FailedEvent.FromString(body).event_id for _, body in [*page, *rest]]
+    rest = store.list_failed(TENANT, page[-1].id, 10)
+    ids = [row.failed.event_id for row in [*page, *rest]]
     assert ids == ["e4", "e3", "e2", "e1", "e0"]
     assert store.failed_event(TENANT, foreign.failed_id) is None
-    assert store.failed_event("zoo", foreign.failed_id) == foreign.SerializeToString()
+    assert store.failed_event("zoo", foreign.failed_id) == foreign
+
+
+def test_a_replay_ends_a_failed_event_once(store: Store) -> None:
+    failed = failed_event(TENANT, "e", b"\x00", [], 1000)
+    store.commit(Commit(failed=[failed], counts={(TENANT, "failed"): 1}))
+    store.commit(Commit(replayed=[(TENANT, failed.failed_id)], counts={(TENANT, "decided"): 1}))
+    books, _ = store.accounting(TENANT)
+    assert (books[(TENANT, "failed")], books[(TENANT, "decided")], books[(TENANT, "replayed")]) == (0, 1, 1)
+    with pytest.raises(LostRaceError):
+        store.commit(Commit(replayed=[(TENANT, failed.failed_id)], counts={(TENANT, "decided"): 1}))
+    assert store.accounting(TENANT)[0] == books
+    # Found to be decided after all: nothing is counted twice either.
+    store.commit(Commit(replays_superseded=[(TENANT, failed.failed_id)]))
+    assert store.accounting(TENANT)[0] == books
+    kept = store.failed_event(TENANT, failed.failed_id)
+    assert kept is not None
+    assert (kept.replayed, kept.replays) == (True, 1)
+
+
+def test_a_replay_that_found_its_event_decided_is_superseded(store: Store) -> None:
+    failed = failed_event(TENANT, "e", b"\x00", [], 1000)
+    store.commit(Commit(failed=[failed], counts={(TENANT, "failed"): 1}))
+    for _ in range(2):
+        store.commit(Commit(replays_superseded=[(TENANT, failed.failed_id)]))
+    books, _ = store.accounting(TENANT)
+    assert (books[(TENANT, "failed")], books[(TENANT, "superseded")]) == (0, 1)
+
+
+def test_a_replay_that_failed_again_is_noted(store: Store) -> None:
+    failed = failed_event(TENANT, "e", b"\x00", [], 1000)
+    store.commit(Commit(failed=[failed]))
+    store.note_replay(TENANT, failed.failed_id, ingest_pb2.Failure(reason="UNDECIDABLE"))
+    kept = store.failed_event(TENANT, failed.failed_id)
+    assert kept is not None
+    assert (kept.replayed, kept.replays, kept.replay_failure.reason) == (False, 1, "UNDECIDABLE")
 
 
 def test_a_failed_event_written_again_is_kept_once(store: Store) -> None:

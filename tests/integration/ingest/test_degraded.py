@@ -398,14 +398,21 @@ async def test_an_outage_is_told_although_its_first_commit_lost_a_race(
         assert [kind for _, _, kind in mesh.alerts.messages] == ["degraded.scoring"]
 
 
-async def test_a_service_that_rejects_a_whole_batch_counts_as_away(mesh: FakeMesh, sqlite_url: str) -> None:
-    mesh.scoring.errors = [InvalidArgument("MALFORMED_PROFILE", "as programmed")]
-    async with running_ingest(sqlite_url, mesh) as front:
+async def test_a_service_that_rejects_a_batch_is_asked_again_and_then_counts_as_away(
+    mesh: FakeMesh, sqlite_url: str
+) -> None:
+    rejected = InvalidArgument("MALFORMED_PROFILE", "as programmed")
+    async with running_ingest(sqlite_url, mesh, poison_retries=2, breaker_seconds=0.01) as front:
+        mesh.scoring.errors = [rejected]
+        [result] = await front.decide([event("e0")])
+        assert not result.decision.degraded
+        mesh.scoring.errors = [rejected] * 3
         [result] = await front.decide([event("e1")])
         assert list(result.decision.degraded) == [decision_pb2.SERVICE_SCORING]
+        await asyncio.sleep(0.05)
         [again] = await front.decide([event("e2")])
         assert not again.decision.degraded
-        assert await front.profile("u1") == chain(["e1", "e2"])
+        assert await front.profile("u1") == chain(["e0", "e1", "e2"])
 
 
 async def _devices(front: Front, user: str) -> bytes:

@@ -146,7 +146,10 @@ def test_the_reason_of_a_failed_event() -> None:
     other = [FieldViolation("region", "MISSING", "m")]
     assert failed_event("t", "e", b"", future, 0).failure.reason == "IN_THE_FUTURE"
     assert failed_event("t", "e", b"", future + other, 0).failure.reason == "INVALID_EVENT"
-    assert failed_event("t", "e", b"", other, 0, component="scoring").failure.reason == "UNDECIDABLE"
+    assert (
+        failed_event("t", "e", b"", other, 0, component="scoring", undecidable=True).failure.reason
+        == "UNDECIDABLE"
+    )
 
 
 def test_an_event_without_an_id_is_given_one() -> None:

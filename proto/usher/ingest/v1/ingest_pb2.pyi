@@ -185,14 +185,20 @@ class Accounting(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., received: _Optional[int] = ..., accepted: _Optional[int] = ..., duplicate: _Optional[int] = ..., conflict: _Optional[int] = ..., refused: _Optional[int] = ..., decided: _Optional[int] = ..., failed: _Optional[int] = ..., superseded: _Optional[int] = ..., pending: _Optional[int] = ..., refused_by_reason: _Optional[_Mapping[str, int]] = ..., balanced: _Optional[bool] = ..., oldest_pending_ms: _Optional[int] = ...) -> None: ...
 
 class ListFailedEventsRequest(_message.Message):
-    __slots__ = ("tenant", "page_size", "page_token")
+    __slots__ = ("tenant", "page_size", "page_token", "reason", "component", "open_only")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COMPONENT_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ONLY_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     page_size: int
     page_token: str
-    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    reason: str
+    component: str
+    open_only: bool
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., reason: _Optional[str] = ..., component: _Optional[str] = ..., open_only: _Optional[bool] = ...) -> None: ...
 
 class ListFailedEventsResponse(_message.Message):
     __slots__ = ("failed_events", "next_page_token")
@@ -217,7 +223,7 @@ class GetFailedEventResponse(_message.Message):
     def __init__(self, failed_event: _Optional[_Union[FailedEvent, _Mapping]] = ...) -> None: ...
 
 class FailedEvent(_message.Message):
-    __slots__ = ("failed_id", "tenant", "event_id", "failed_time", "failure", "component", "component_version", "payload", "replayed")
+    __slots__ = ("failed_id", "tenant", "event_id", "failed_time", "failure", "component", "component_version", "payload", "replayed", "replayed_time", "replays", "replay_failure", "key_id", "locked", "expire_time")
     FAILED_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +233,12 @@ class FailedEvent(_message.Message):
     COMPONENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_TIME_FIELD_NUMBER: _ClassVar[int]
+    REPLAYS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_FAILURE_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    LOCKED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     failed_id: str
     tenant: str
     event_id: str
@@ -236,7 +248,39 @@ class FailedEvent(_message.Message):
     component_version: str
     payload: bytes
     replayed: bool
-    def __init__(self, failed_id: _Optional[str] = ..., tenant: _Optional[str] = ..., event_id: _Optional[str] = ..., failed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., component: _Optional[str] = ..., component_version: _Optional[str] = ..., payload: _Optional[bytes] = ..., replayed: _Optional[bool] = ...) -> None: ...
+    replayed_time: _timestamp_pb2.Timestamp
+    replays: int
+    replay_failure: Failure
+    key_id: str
+    locked: bool
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, failed_id: _Optional[str] = ..., tenant: _Optional[str] = ..., event_id: _Optional[str] = ..., failed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., component: _Optional[str] = ..., component_version: _Optional[str] = ..., payload: _Optional[bytes] = ..., replayed: _Optional[bool] = ..., replayed_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replays: _Optional[int] = ..., replay_failure: _Optional[_Union[Failure, _Mapping]] = ..., key_id: _Optional[str] = ..., locked: _Optional[bool] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ReplayFailedEventsRequest(_message.Message):
+    __slots__ = ("tenant", "failed_ids", "accept_attacks", "actor")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_IDS_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_ATTACKS_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    failed_ids: _containers.RepeatedScalarFieldContainer[str]
+    accept_attacks: bool
+    actor: str
+    def __init__(self, tenant: _Optional[str] = ..., failed_ids: _Optional[_Iterable[str]] = ..., accept_attacks: _Optional[bool] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class ReplayFailedEventsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[ReplayResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[ReplayResult, _Mapping]]] = ...) -> None: ...
+
+class ReplayResult(_message.Message):
+    __slots__ = ("failed_id", "result")
+    FAILED_ID_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    failed_id: str
+    result: EventResult
+    def __init__(self, failed_id: _Optional[str] = ..., result: _Optional[_Union[EventResult, _Mapping]] = ...) -> None: ...
 
 class GetSecurityStatusRequest(_message.Message):
     __slots__ = ()

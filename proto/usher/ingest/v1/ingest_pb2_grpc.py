@@ -79,6 +79,11 @@ class IngestServiceStub:
                 request_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventRequest.SerializeToString,
                 response_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventResponse.FromString,
                 _registered_method=True)
+        self.ReplayFailedEvents = channel.unary_unary(
+                '/usher.ingest.v1.IngestService/ReplayFailedEvents',
+                request_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.ReplayFailedEventsRequest.SerializeToString,
+                response_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.ReplayFailedEventsResponse.FromString,
+                _registered_method=True)
         self.GetSecurityStatus = channel.unary_unary(
                 '/usher.ingest.v1.IngestService/GetSecurityStatus',
                 request_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetSecurityStatusRequest.SerializeToString,
@@ -166,6 +171,18 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayFailedEvents(self, request, context):
+        """Has failed events checked and decided again, as they were kept.
+
+        Idempotent: a failed event is decided at most once; a repeat answers DUPLICATE with that decision. In the books it moves
+        from failed to decided, in the transaction that writes the decision; where its id was decided meanwhile, to superseded.
+        One that fails again stays as it is, with the new failure beside the first. Errors: INVALID_ARGUMENT (NO_FAILED_EVENTS,
+        TOO_MANY_FAILED_EVENTS); of one event (status REFUSED): FAILED_EVENT_UNKNOWN, FAILED_EVENT_LOCKED, DECISION_PENDING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSecurityStatus(self, request, context):
         """The patterns of attack that every event is checked against, and how often each fitted in this process.
         """
@@ -229,6 +246,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.GetFailedEvent,
                     request_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventRequest.FromString,
                     response_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventResponse.SerializeToString,
+            ),
+            'ReplayFailedEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayFailedEvents,
+                    request_deserializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.ReplayFailedEventsRequest.FromString,
+                    response_serializer=usher_dot_ingest_dot_v1_dot_ingest__pb2.ReplayFailedEventsResponse.SerializeToString,
             ),
             'GetSecurityStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSecurityStatus,
@@ -467,6 +489,33 @@ class IngestService:
             '/usher.ingest.v1.IngestService/GetFailedEvent',
             usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventRequest.SerializeToString,
             usher_dot_ingest_dot_v1_dot_ingest__pb2.GetFailedEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayFailedEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.ingest.v1.IngestService/ReplayFailedEvents',
+            usher_dot_ingest_dot_v1_dot_ingest__pb2.ReplayFailedEventsRequest.SerializeToString,
+            usher_dot_ingest_dot_v1_dot_ingest__pb2.ReplayFailedEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,
