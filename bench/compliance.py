@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import statistics
 import sys
@@ -93,6 +94,10 @@ def measure(batches: int) -> dict[str, float]:
         servicer = ComplianceServicer(engines, CollectorRegistry())
         traffic = mixed(BATCH * batches)
         half = len(traffic) // 2
+        # As the services do at start (services/common/server.py).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 1_000)
         asyncio.run(warm(servicer, policy_set, traffic[:half]))
         engine = asyncio.run(engines.get(policy_set))
         before = engine.cache.statistics

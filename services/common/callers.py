@@ -41,6 +41,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.policy.v1.PolicyService/ListActivations": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.ComplianceService/EvaluateEvents": frozenset({"ingest"}),
     "/usher.compliance.v1.ComplianceService/ListRegulations": frozenset({"gateway", "operator"}),
+    "/usher.compliance.v1.ComplianceService/EstimateImpact": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.ConsentService/RecordConsent": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.ConsentService/GetConsent": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.ConsentService/ListConsents": frozenset({"gateway", "operator"}),

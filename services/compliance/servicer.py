@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from typing import Any
 
+import orjson
 from google.protobuf.message import DecodeError
 from prometheus_client import CollectorRegistry, Counter
 
@@ -16,6 +17,7 @@ from services.common.policy import PolicySetCache
 from services.compliance.cache import VerdictCache
 from services.compliance.evaluate import Law
 from services.compliance.facts import telling_countries
+from services.compliance.impact import ImpactError, estimate, read_inputs
 from services.compliance.packs import PackError, load_packs
 from services.compliance.regulations import in_force, regulation
 from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc
@@ -23,6 +25,7 @@ from usher.event.v1 import event_pb2
 from usher.policy.v1 import policy_pb2
 
 MAX_EVENTS = 2_000
+MAX_INPUTS_BYTES = 2 << 20
 MAX_POLICY_SETS = 4
 MAX_PAGE_SIZE = 200
 DEFAULT_PAGE_SIZE = 50
@@ -135,6 +138,19 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         self._misses.inc(after.misses - before.misses - alike)
         return response
 
+    async def EstimateImpact(
+        self, request: compliance_pb2.EstimateImpactRequest, context: Any
+    ) -> compliance_pb2.EstimateImpactResponse:
+        """What recorded violations may cost, and what stopping them was worth."""
+        if len(request.inputs) > MAX_INPUTS_BYTES:
+            raise InvalidArgument(
+                "IMPACT_INPUTS_INVALID",
+                f"inputs have at most {MAX_INPUTS_BYTES:,} bytes here; use the command line",
+            )
+        engine = await self._engines.get(request.policy_set)
+        estimated = await asyncio.to_thread(_estimate, request.inputs, engine.law)
+        return compliance_pb2.EstimateImpactResponse(estimate_json=estimated)
+
     async def ListRegulations(
         self, request: compliance_pb2.ListRegulationsRequest, context: Any
     ) -> compliance_pb2.ListRegulationsResponse:
@@ -153,6 +169,13 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
             regulations=[regulation(pack, at) for pack in packs[start:end]],
             next_page_token=ids[end - 1] if end < len(ids) else "",
         )
+
+
+def _estimate(inputs: bytes, law: Law) -> bytes:
+    try:
+        return orjson.dumps(estimate(read_inputs(inputs), law.packs))
+    except ImpactError as error:
+        raise InvalidArgument("IMPACT_INPUTS_INVALID", str(error)) from error
 
 
 def _check_batch(request: compliance_pb2.EvaluateEventsRequest) -> None:

@@ -56,6 +56,20 @@ class ListRegulationsResponse(_message.Message):
     next_page_token: str
     def __init__(self, regulations: _Optional[_Iterable[_Union[Regulation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class EstimateImpactRequest(_message.Message):
+    __slots__ = ("policy_set", "inputs")
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    policy_set: str
+    inputs: bytes
+    def __init__(self, policy_set: _Optional[str] = ..., inputs: _Optional[bytes] = ...) -> None: ...
+
+class EstimateImpactResponse(_message.Message):
+    __slots__ = ("estimate_json",)
+    ESTIMATE_JSON_FIELD_NUMBER: _ClassVar[int]
+    estimate_json: bytes
+    def __init__(self, estimate_json: _Optional[bytes] = ...) -> None: ...
+
 class Regulation(_message.Message):
     __slots__ = ("id", "short_name", "name", "jurisdictions", "version", "rules", "digest", "scope_article", "scope_condition", "connections", "effective_from_time", "effective_to_time", "notes", "facts_json")
     ID_FIELD_NUMBER: _ClassVar[int]

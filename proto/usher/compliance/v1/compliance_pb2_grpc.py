@@ -45,6 +45,11 @@ class ComplianceServiceStub:
                 request_serializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.ListRegulationsRequest.SerializeToString,
                 response_deserializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.ListRegulationsResponse.FromString,
                 _registered_method=True)
+        self.EstimateImpact = channel.unary_unary(
+                '/usher.compliance.v1.ComplianceService/EstimateImpact',
+                request_serializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.EstimateImpactRequest.SerializeToString,
+                response_deserializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.EstimateImpactResponse.FromString,
+                _registered_method=True)
 
 
 class ComplianceServiceServicer:
@@ -68,6 +73,16 @@ class ComplianceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateImpact(self, request, context):
+        """Estimates exposure to fines and the value of what was prevented, from recorded violations and stated assumptions,
+        with the fines of the policy set's packs. docs/impact.md shows inputs, calculation and answer.
+
+        Pure and idempotent. Errors: INVALID_ARGUMENT (IMPACT_INPUTS_INVALID), as EvaluateEvents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ComplianceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +95,11 @@ def add_ComplianceServiceServicer_to_server(servicer, server):
                     servicer.ListRegulations,
                     request_deserializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.ListRegulationsRequest.FromString,
                     response_serializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.ListRegulationsResponse.SerializeToString,
+            ),
+            'EstimateImpact': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateImpact,
+                    request_deserializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.EstimateImpactRequest.FromString,
+                    response_serializer=usher_dot_compliance_dot_v1_dot_compliance__pb2.EstimateImpactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +157,33 @@ class ComplianceService:
             '/usher.compliance.v1.ComplianceService/ListRegulations',
             usher_dot_compliance_dot_v1_dot_compliance__pb2.ListRegulationsRequest.SerializeToString,
             usher_dot_compliance_dot_v1_dot_compliance__pb2.ListRegulationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateImpact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.compliance.v1.ComplianceService/EstimateImpact',
+            usher_dot_compliance_dot_v1_dot_compliance__pb2.EstimateImpactRequest.SerializeToString,
+            usher_dot_compliance_dot_v1_dot_compliance__pb2.EstimateImpactResponse.FromString,
             options,
             channel_credentials,
             insecure,
