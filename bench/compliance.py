@@ -31,11 +31,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.traffic import events
+from services.common.db import DatabaseSettings, open_database
+from services.common.migrations import migrate
 from services.common.policy import PolicySetCache, build_default
 from services.compliance.cases import read_cases
 from services.compliance.evaluate import Law
 from services.compliance.facts import is_own_right, read_facts
 from services.compliance.servicer import ComplianceServicer, Engines
+from services.compliance.store_consents import ConsentStore
 from usher.compliance.v1 import compliance_pb2
 from usher.event.v1 import event_pb2
 
@@ -91,7 +94,9 @@ def measure(batches: int) -> dict[str, float]:
         folder = Path(name)
         policy_set = build_default(folder)
         engines = Engines(PolicySetCache(folder), 50_000)
-        servicer = ComplianceServicer(engines, CollectorRegistry())
+        database = open_database(DatabaseSettings(url=str(folder / "compliance.db")), schema="compliance")
+        migrate(database, "compliance")
+        servicer = ComplianceServicer(engines, ConsentStore(database), CollectorRegistry())
         traffic = mixed(BATCH * batches)
         half = len(traffic) // 2
         # As the services do at start (services/common/server.py).
@@ -107,6 +112,7 @@ def measure(batches: int) -> dict[str, float]:
         alike = after.alike - before.alike
         again = [asyncio.run(warm(servicer, policy_set, traffic[half:])) for _ in range(ROUNDS)]
         law = engine.law
+        database.dispose()
     return {
         "warm": first,
         "all_hits": statistics.median(again),

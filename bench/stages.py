@@ -24,6 +24,7 @@ from services.common.migrations import migrate
 from services.common.policy import PolicySetCache, build_default
 from services.compliance.servicer import ComplianceServicer
 from services.compliance.servicer import Engines as ComplianceEngines
+from services.compliance.store_consents import ConsentStore
 from services.fraud.engine import Engines as FraudEngines
 from services.fraud.servicer import FraudServicer
 from services.fraud.store import RingStore
@@ -77,12 +78,17 @@ async def _measure() -> dict[str, float]:
                     payloads.append(_take(serialised))
         costs["ingest"] = ingest.per_event
 
-        compliance = ComplianceServicer(ComplianceEngines(sets, 50_000), CollectorRegistry())
+        ledger = open_database(DatabaseSettings(url=str(folder / "compliance.db")), schema="compliance")
+        migrate(ledger, "compliance")
+        compliance = ComplianceServicer(
+            ComplianceEngines(sets, 50_000), ConsentStore(ledger), CollectorRegistry()
+        )
         evaluate = [
             compliance_pb2.EvaluateEventsRequest(tenant=TENANT, policy_set=policy_set, events=batch)
             for batch in batches
         ]
         costs["compliance"] = await _serve(compliance.EvaluateEvents, evaluate)
+        await ledger.aclose()
 
         database = open_database(DatabaseSettings(url=str(folder / "fraud.db")), schema="fraud")
         migrate(database, "fraud")

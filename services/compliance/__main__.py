@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.common.clock import SystemClock
 from services.common.config import load
 from services.common.db import open_database
 from services.common.migrations import migrate
@@ -11,8 +12,10 @@ from services.common.policy import PolicySetCache
 from services.common.server import Service, run, serve
 from services.common.telemetry import start_telemetry
 from services.compliance.servicer import ComplianceServicer, Engines
+from services.compliance.servicer_consents import ConsentServicer
 from services.compliance.settings import ComplianceSettings
-from usher.compliance.v1 import compliance_pb2_grpc
+from services.compliance.store_consents import ConsentStore
+from usher.compliance.v1 import compliance_pb2_grpc, consent_pb2_grpc
 
 
 async def main() -> None:
@@ -24,13 +27,20 @@ async def main() -> None:
     ) as database:
         await asyncio.to_thread(migrate, database, "compliance")
         engines = Engines(PolicySetCache(settings.policy_dir), settings.cached_signatures)
-        servicer = ComplianceServicer(engines, telemetry.registry)
-        service = Service(
-            compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
-            servicer,
-            "usher.compliance.v1.ComplianceService",
-        )
-        await serve(settings.server, [service], healthy=database.ping, telemetry=telemetry)
+        consents = ConsentStore(database)
+        services = [
+            Service(
+                compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
+                ComplianceServicer(engines, consents, telemetry.registry),
+                "usher.compliance.v1.ComplianceService",
+            ),
+            Service(
+                consent_pb2_grpc.add_ConsentServiceServicer_to_server,
+                ConsentServicer(consents, telemetry.registry, SystemClock()),
+                "usher.compliance.v1.ConsentService",
+            ),
+        ]
+        await serve(settings.server, services, healthy=database.ping, telemetry=telemetry)
 
 
 if __name__ == "__main__":

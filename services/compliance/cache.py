@@ -1,9 +1,10 @@
 """Verdicts by legal signature: events with equal legal facts share one answer.
 
 There are two signatures. The exact one is what the facts are read from: the serialised PrivacyFacts, the sender's bare
-fields, the country of the address, and whether the event type exercises a right. Of an event whose exact signature is
-known only a slice is parsed: PrivacyFacts stay bytes. Else the facts are read, and the coarse signature
-(`Law.signature`) is what of them the law looks at: another viewer's age or date of consent mostly makes no difference.
+fields, the country of the address, whether the event type exercises a right, and what the consent ledger says. Of an
+event whose exact signature is known only a slice is parsed: PrivacyFacts stay bytes. Else the facts are read, and the
+coarse signature (`Law.signature`) is what of them the law looks at: another viewer's age or date of consent mostly
+makes no difference.
 
 The event's time is in neither; each answer says for which times it holds instead, so that a deadline or a new law makes
 a new answer at the second at which it does.
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
+from services.compliance.consent import LedgerFact
 from services.compliance.evaluate import Answer, Law
 from services.compliance.facts import Facts, country_of, is_own_right, read_facts
 from usher.event.v1 import event_pb2
@@ -29,11 +31,9 @@ MAX_CACHED_BYTES = 2_048
 
 _own_right = lru_cache(maxsize=4_096)(is_own_right)
 
-Signature = tuple[bytes, str, int, bool, int]
 
-
-def _slice_class() -> Any:
-    """A message with the fields of Event that the signature needs, under their numbers; the others are skipped.
+def _slice_class(name: str, fields: tuple[str, ...]) -> Any:
+    """A message with these fields of Event and `privacy`, under their numbers; the others are skipped.
 
     `privacy` is repeated bytes: a sender may split a message field, and parts that are to be merged must not be
     mistaken for a whole.
@@ -42,16 +42,16 @@ def _slice_class() -> Any:
     event_pb2.Event.DESCRIPTOR.CopyToProto(event)
     whole = {field.name: field for field in event.field}
     file = descriptor_pb2.FileDescriptorProto(
-        name="usher/compliance/legal_slice.proto", package="usher.compliance.internal", syntax="proto3"
+        name=f"usher/compliance/{name}.proto", package="usher.compliance.internal", syntax="proto3"
     )
     file.dependency.append(timestamp_pb2.DESCRIPTOR.name)
-    message = file.message_type.add(name="LegalSlice")
-    for name in ("event_type", "event_time", "region", "is_eu", "has_consent"):
-        message.field.add().CopyFrom(whole[name])
-    for name in ("is_eu", "has_consent"):
-        field = next(field for field in message.field if field.name == name)
-        field.oneof_index = len(message.oneof_decl)
-        message.oneof_decl.add(name=f"_{name}")
+    message = file.message_type.add(name=name)
+    for field_name in fields:
+        field = message.field.add()
+        field.CopyFrom(whole[field_name])
+        if field.proto3_optional:
+            field.oneof_index = len(message.oneof_decl)
+            message.oneof_decl.add(name=f"_{field_name}")
     message.field.add(
         name="privacy",
         number=whole["privacy"].number,
@@ -63,11 +63,16 @@ def _slice_class() -> Any:
     timestamp_pb2.DESCRIPTOR.CopyToProto(timestamp)
     pool.Add(timestamp)
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("usher.compliance.internal.LegalSlice"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"usher.compliance.internal.{name}"))
 
 
-parse_slice: Any = _slice_class().FromString
+parse_slice: Any = _slice_class(
+    "LegalSlice", ("event_type", "event_time", "region", "is_eu", "has_consent")
+).FromString
 """Parses the slice of a serialised event; raises DecodeError where the bytes are no message."""
+
+parse_viewer: Any = _slice_class("ViewerSlice", ("user_id", "event_time")).FromString
+"""Parses whom an event is about, when, and with what privacy facts; raises DecodeError likewise."""
 
 
 class CacheStatistics(NamedTuple):
@@ -131,10 +136,13 @@ class VerdictCache:
         """What was answered how, since the start."""
         return CacheStatistics(self._asked - self._misses, self._misses, self._alike)
 
-    def answer(self, serialised: bytes, packed_country: int) -> Answer | None:
+    def answer(
+        self, serialised: bytes, packed_country: int, ledger: LedgerFact | None = None
+    ) -> Answer | None:
         """The law's answer to a serialised event; None where it has no `event_time`.
 
-        `packed_country` is as in Places.country, 0 where unknown. Raises DecodeError where the bytes, as far as
+        `packed_country` is as in Places.country, 0 where unknown; `ledger` is what the consent ledger says of the
+        viewer as of the event's time. Raises DecodeError where the bytes, as far as
         they must be read, are no event.
         """
         event = parse_slice(serialised)
@@ -151,14 +159,14 @@ class VerdictCache:
         parts = event.privacy
         # Concatenated parts are what a parser would merge: the same message.
         privacy = b"".join(parts) if parts else b""
-        signature = (privacy, event.region, bare, own_right, packed_country)
+        signature = (privacy, event.region, bare, own_right, packed_country, ledger)
         answers = self._exact.get(signature)
         for answer in answers:
             if answer.since <= time < answer.until:
                 return answer
         self._misses += 1
         whole = event_pb2.Event.FromString(serialised)
-        facts = read_facts(whole, country_of(packed_country), own_right=own_right)
+        facts = read_facts(whole, country_of(packed_country), own_right=own_right, ledger=ledger)
         if len(privacy) > MAX_CACHED_BYTES:
             return self._law.evaluate(facts)
         answer = _until_a_turn(self._alike_answer(facts), facts)

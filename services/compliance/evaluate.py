@@ -154,6 +154,8 @@ class Law:
             facts.location,
             facts.residence,
             facts.assumptions,
+            facts.ledger,
+            (facts.resolution.conflicts, facts.resolution.problems) if facts.resolution is not None else None,
             *[values[position] for position in reach.plain],
             *counts,
         )
@@ -431,8 +433,40 @@ def _verdict(facts: Facts, applicable: list[str], hits: list[_Hit]) -> decision_
     )
     if len(applicable) > 1:
         verdict.conflicts.extend(_conflicts(applicable, findings, gaps, verdict.processing))
+    _tell_consent(facts, verdict)
     verdict.flags = _flags(facts, findings, verdict.processing)
     return verdict
+
+
+def with_ledger_version(verdict: bytes, version: int) -> bytes:
+    """A serialised verdict with `ledger_version`: verdicts are shared by viewers, whose versions differ.
+
+    Protobuf takes the last of several values of a field, wherever it stands.
+    """
+    return verdict + decision_pb2.Verdict(ledger_version=version).SerializeToString()
+
+
+def _tell_consent(facts: Facts, verdict: decision_pb2.Verdict) -> None:
+    """Adds where sources of consent disagreed, which strings could not be relied on, and what the ledger said."""
+    if facts.resolution is not None:
+        verdict.consent_conflicts.extend(
+            decision_pb2.ConsentConflict(**conflict._asdict()) for conflict in facts.resolution.conflicts
+        )
+        verdict.consent_problems.extend(
+            decision_pb2.ConsentStringProblem(**problem._asdict()) for problem in facts.resolution.problems
+        )
+    if facts.ledger is not None:
+        told = verdict.ledger_consent
+        told.granted.extend(facts.ledger.granted)
+        told.denied.extend(facts.ledger.denied)
+        told.status = facts.ledger.status
+        for time, seconds in (
+            (told.obtained_time, facts.ledger.obtained),
+            (told.withdrawn_time, facts.ledger.withdrawn),
+            (told.expires_time, facts.ledger.expires),
+        ):
+            if seconds is not None:
+                time.seconds = seconds
 
 
 def _finding(hit: _Hit) -> decision_pb2.Finding:

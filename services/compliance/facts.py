@@ -15,7 +15,8 @@ check) describe acts that are not being done: their rules are not triggered. `co
 establishment is declared, since a repeated field cannot be absent.
 
 Consent is read as of the event's time: withdrawn or expired later is still granted, granted earlier and withdrawn or
-expired by now is not.
+expired by now is not. The event's consent strings and the consent ledger are sources beside its own facts; `consent`
+says how they become one answer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common.address_ranges import NOT_OWN_PLACE
 from services.common.event_types import canonical, event_class
+from services.compliance import consent
+from services.compliance.consent import LedgerFact, Own, Resolution
 from services.compliance.expression import Schema, Type, Value
 from usher.event.v1 import event_pb2
 
@@ -72,6 +75,10 @@ class Facts(NamedTuple):
     """What was taken from bare fields, as "field=value -> fact"."""
     turns: tuple[int, ...] = ()
     """Times at which the same event would have had other facts: when its consent is withdrawn or runs out."""
+    resolution: Resolution | None = None
+    """How sources of consent became one answer; None where the event's own facts were the only one."""
+    ledger: LedgerFact | None = None
+    """What the consent ledger said."""
 
 
 class _Reader(NamedTuple):
@@ -214,13 +221,16 @@ def country_of(packed: int) -> str:
     return chr(packed >> 8 & 0xFF) + chr(packed & 0xFF) if packed else ""
 
 
-def read_facts(event: event_pb2.Event, address_country: str, *, own_right: bool) -> Facts:
+def read_facts(
+    event: event_pb2.Event, address_country: str, *, own_right: bool, ledger: LedgerFact | None = None
+) -> Facts:
     """The legal facts of an event.
 
     Args:
         event: with `event_time` set.
         address_country: ISO 3166-1 alpha-2 of the address, empty where unknown.
         own_right: whether its type exercises a right of the viewer's (`is_own_right`).
+        ledger: what the consent ledger says of the viewer as of the event's time.
     """
     values: list[Value] = [None] * _SIZE
     time = event.event_time.seconds
@@ -229,6 +239,7 @@ def read_facts(event: event_pb2.Event, address_country: str, *, own_right: bool)
     assumptions: list[str] = []
     location, residence = _place(event, address_country, values, assumptions)
     _read_consent(event, time, values, assumptions)
+    resolution = _resolve(privacy, time, values, assumptions, ledger)
     _read_acts(values, assumptions)
     values[_AT["event_time"]] = time
     values[_AT[HANDLING]] = _handling(privacy, values, own_right)
@@ -244,7 +255,12 @@ def read_facts(event: event_pb2.Event, address_country: str, *, own_right: bool)
         location,
         residence,
         tuple(assumptions),
-        tuple(moment for position in _CONSENT_ENDS if isinstance(moment := values[position], int)),
+        (
+            *(moment for position in _CONSENT_ENDS if isinstance(moment := values[position], int)),
+            *(resolution.moments if resolution is not None else ()),
+        ),
+        resolution,
+        ledger,
     )
 
 
@@ -324,6 +340,63 @@ def _read_consent(event: event_pb2.Event, time: int, values: list[Value], assump
     given_by = values[_AT["consent.given_by"]]
     if values[_AT["consent.parental"]] is None and given_by is not None:
         values[_AT["consent.parental"]] = given_by == "parent"
+
+
+def _resolve(
+    privacy: event_pb2.PrivacyFacts,
+    time: int,
+    values: list[Value],
+    assumptions: list[str],
+    ledger: LedgerFact | None,
+) -> Resolution | None:
+    """Brings in consent strings and the ledger; None where there are none and the event's own facts stand."""
+    if ledger is None and not consent.has_strings(privacy.consent):
+        return None
+    status, purpose = values[_AT["consent.status"]], values[_AT["purpose"]]
+    scope = values[_AT["consent.scope"]]
+    own = Own(
+        status if isinstance(status, str) else None,
+        tuple(map(str, scope)) if isinstance(scope, tuple) else None,
+        _truth(values[_AT["explicit_opt_out"]]),
+        _truth(values[_AT["signals.gpc"]]),
+        _truth(values[_AT["opt_out_offered"]]),
+    )
+    found = consent.resolve(privacy, own, purpose if isinstance(purpose, str) else None, time, ledger)
+    if own.status is None and status is None:
+        _take_evidence(values, found, ledger)
+    values[_AT["consent.status"]] = found.status
+    values[_AT["consent.scope"]] = found.scope
+    values[_AT["explicit_opt_out"]] = found.opt_out
+    values[_AT["signals.gpc"]] = found.gpc
+    values[_AT["opt_out_offered"]] = found.opt_out_offered
+    for name, value in found.tcf.items():
+        values[_AT[f"consent.tcf.{name}"]] = value
+    assumptions.extend(f"{problem.field}: {problem.reason} -> not relied on" for problem in found.problems)
+    return found
+
+
+def _truth(value: Value) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _take_evidence(values: list[Value], found: Resolution, ledger: LedgerFact | None) -> None:
+    """Times and form of a consent of which the event itself says nothing; the ledger knows more than a string."""
+    if found.obtained is not None:
+        values[_AT["consent.obtained_time"]] = found.obtained
+    if ledger is None or not ledger.status:
+        return
+    for name, value in (
+        ("obtained_time", ledger.obtained),
+        ("withdrawn_time", ledger.withdrawn),
+        ("expires_time", ledger.expires),
+        ("given_by", ledger.given_by or None),
+        ("separate", ledger.separate),
+        ("verifiable", ledger.verifiable),
+        ("vppa_separate_form", ledger.vppa_separate_form),
+        ("parental", ledger.given_by == "parent" if ledger.given_by else None),
+    ):
+        if values[_AT[f"consent.{name}"]] is None:
+            values[_AT[f"consent.{name}"]] = value
 
 
 def _read_acts(values: list[Value], assumptions: list[str]) -> None:

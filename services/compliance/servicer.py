@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -14,12 +15,15 @@ from prometheus_client import CollectorRegistry, Counter
 
 from services.common.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from services.common.policy import PolicySetCache
-from services.compliance.cache import VerdictCache
-from services.compliance.evaluate import Law
+from services.compliance.cache import VerdictCache, parse_viewer
+from services.compliance.consent import LedgerFact
+from services.compliance.evaluate import Law, with_ledger_version
 from services.compliance.facts import telling_countries
 from services.compliance.impact import ImpactError, estimate, read_inputs
+from services.compliance.ledger import fact_for, newest, states_at
 from services.compliance.packs import PackError, load_packs
 from services.compliance.regulations import in_force, regulation
+from services.compliance.store_consents import ConsentStore
 from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc
 from usher.event.v1 import event_pb2
 from usher.policy.v1 import policy_pb2
@@ -34,6 +38,10 @@ _TENANT = re.compile(r"[A-Za-z0-9._:@+/=~-]{1,255}")
 # The event loop is given back after this long, looked at every so many events.
 _STRETCH_SECONDS = 0.002
 _STRETCH_EVENTS = 32
+
+
+_SILENT: tuple[LedgerFact | None, int] = (None, 0)
+"""The ledger knows nothing of a viewer."""
 
 
 class Engines:
@@ -85,8 +93,10 @@ class Engine:
 class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
     """Serves usher.compliance.v1.ComplianceService."""
 
-    def __init__(self, engines: Engines, registry: CollectorRegistry) -> None:
+    def __init__(self, engines: Engines, consents: ConsentStore, registry: CollectorRegistry) -> None:
         self._engines = engines
+        self._consents = consents
+        self._tenants_with_consents: set[str] = set()
         verdicts = Counter(
             "usher_compliance_verdicts_total",
             "Events evaluated, by whether their legal signature was cached: hit, alike (only the coarse one) or miss.",
@@ -105,6 +115,7 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         engine = await self._engines.get(request.policy_set)
         events = request.events
         countries = telling_countries(request.places, len(events))
+        told = await self._ledger_of(request.tenant, events)
         before = engine.cache.statistics
         response = compliance_pb2.EvaluateEventsResponse()
         seen: dict[bytes, int] = {}
@@ -113,16 +124,18 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         stretch_ends = time.monotonic() + _STRETCH_SECONDS
         for position, event in enumerate(events):
             try:
-                answer = answer_of(event, countries[position])
+                fact, version = told.get(position, _SILENT)
+                answer = answer_of(event, countries[position], fact)
             except DecodeError as error:
                 raise _malformed(position) from error
             if answer is None:
                 response.errors.append(_no_time(position))
                 verdict_of.append(0)
                 continue
-            index = seen.get(answer.verdict)
+            verdict = with_ledger_version(answer.verdict, version) if version else answer.verdict
+            index = seen.get(verdict)
             if index is None:
-                index = seen[answer.verdict] = len(seen)
+                index = seen[verdict] = len(seen)
                 response.risks.append(answer.risk)
                 response.flags.append(answer.flags)
             verdict_of.append(index)
@@ -150,6 +163,33 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         engine = await self._engines.get(request.policy_set)
         estimated = await asyncio.to_thread(_estimate, request.inputs, engine.law)
         return compliance_pb2.EstimateImpactResponse(estimate_json=estimated)
+
+    async def _ledger_of(
+        self, tenant: str, events: Sequence[bytes]
+    ) -> dict[int, tuple[LedgerFact | None, int]]:
+        """What the consent ledger says for each event, by position, with its version: one read a batch."""
+        if tenant not in self._tenants_with_consents:
+            if not await self._consents.holds_any(tenant):
+                return {}
+            # Never taken back: an erased ledger costs a look-up that finds nothing.
+            self._tenants_with_consents.add(tenant)
+        viewers = {}
+        for position, event in enumerate(events):
+            try:
+                viewers[position] = parse_viewer(event)
+            except DecodeError as error:
+                raise _malformed(position) from error
+        entries = await self._consents.of_viewers(tenant, list({one.user_id for one in viewers.values()}))
+        if not entries:
+            return {}
+        found: dict[int, tuple[LedgerFact | None, int]] = {}
+        for position, viewer in viewers.items():
+            theirs = entries.get(viewer.user_id)
+            if theirs:
+                purpose = event_pb2.PrivacyFacts.FromString(b"".join(viewer.privacy)).purpose
+                states = states_at(theirs, viewer.event_time.ToMilliseconds())
+                found[position] = (fact_for(states, purpose.lower()), newest(theirs))
+        return found
 
     async def ListRegulations(
         self, request: compliance_pb2.ListRegulationsRequest, context: Any

@@ -16,18 +16,24 @@ import yaml
 
 import services.compliance
 from services.common.client import ClientSettings, connect
-from services.common.errors import FailedPrecondition, InvalidArgument, PolicySetUnknown, UsherError
+from services.common.clock import SystemClock
+from services.common.db import DatabaseSettings, open_database
+from services.common.errors import Conflict, FailedPrecondition, InvalidArgument, PolicySetUnknown, UsherError
+from services.common.migrations import migrate
 from services.common.policy import Part, PolicySetCache, write_policy_set
 from services.common.server import ServerSettings, Service, start_server
 from services.common.telemetry import Telemetry, TelemetrySettings
 from services.compliance.servicer import MAX_EVENTS, ComplianceServicer, Engines
+from services.compliance.servicer_consents import ConsentServicer
+from services.compliance.store_consents import ConsentStore
 from tests.unit.compliance.cases import event_of, load_cases
-from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc
+from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc, consent_pb2, consent_pb2_grpc
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.policy.v1 import policy_pb2
 
 NAME = "usher.compliance.v1.ComplianceService"
+ADS = "targeted_advertising"
 PACKS = Path(services.compliance.__file__).parent / "packs"
 
 
@@ -42,6 +48,7 @@ class Running(NamedTuple):
     """A served ComplianceService."""
 
     stub: Any
+    consents: Any
     policy_set: str
     directory: Path
 
@@ -51,19 +58,35 @@ async def running(short_tmp_path: Path) -> AsyncIterator[Running]:
     policies = short_tmp_path / "policies"
     policy_set = write_packs(policies)
     telemetry = Telemetry("test", TelemetrySettings(), None)
-    servicer = ComplianceServicer(Engines(PolicySetCache(policies), 1_000), telemetry.registry)
-    service = Service(compliance_pb2_grpc.add_ComplianceServiceServicer_to_server, servicer, NAME)
-
-    async def healthy() -> None:
-        pass
-
     settings = ServerSettings(f"unix:{short_tmp_path}/c.sock", drain_notice=0.0)
-    async with start_server(settings, [service], healthy=healthy, telemetry=telemetry) as server:
-        client_telemetry = Telemetry("client", TelemetrySettings(), None)
-        async with connect(
-            ClientSettings(server.target, timeout=20.0), telemetry=client_telemetry
-        ) as channel:
-            yield Running(compliance_pb2_grpc.ComplianceServiceStub(channel), policy_set, policies)
+    async with open_database(DatabaseSettings(url=f"{short_tmp_path}/c.db"), schema="compliance") as database:
+        await asyncio.to_thread(migrate, database, "compliance")
+        consents = ConsentStore(database)
+        engines = Engines(PolicySetCache(policies), 1_000)
+        services = [
+            Service(
+                compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
+                ComplianceServicer(engines, consents, telemetry.registry),
+                NAME,
+            ),
+            Service(
+                consent_pb2_grpc.add_ConsentServiceServicer_to_server,
+                ConsentServicer(consents, telemetry.registry, SystemClock()),
+                "usher.compliance.v1.ConsentService",
+            ),
+        ]
+        async with start_server(settings, services, healthy=database.ping, telemetry=telemetry) as server:
+            await server.wait_serving()
+            client_telemetry = Telemetry("client", TelemetrySettings(), None)
+            async with connect(
+                ClientSettings(server.target, timeout=20.0), telemetry=client_telemetry
+            ) as channel:
+                yield Running(
+                    compliance_pb2_grpc.ComplianceServiceStub(channel),
+                    consent_pb2_grpc.ConsentServiceStub(channel),
+                    policy_set,
+                    policies,
+                )
 
 
 def request_of(
@@ -195,7 +218,7 @@ async def test_an_unknown_policy_set_is_loaded_once_it_is_there(running: Running
     write_packs(running.directory, **{name: document})
     answer = await running.stub.EvaluateEvents(request)
 
-    assert decision_pb2.Verdict.FromString(answer.verdicts[0]).applicable == [name]
+    assert name in decision_pb2.Verdict.FromString(answer.verdicts[0]).applicable
 
 
 async def test_a_policy_set_with_a_broken_pack_says_what_is_wrong(running: Running) -> None:
@@ -251,6 +274,178 @@ async def test_regulations_of_a_day(running: Running) -> None:
     assert {"EU_GDPR", "EU_EPRIVACY", "US_VPPA", "US_COPPA"} <= then.keys()
     assert not {"US_CA_CCPA", "BR_LGPD", "IN_DPDP"} & then.keys()
     assert all(len(item.digest) == 64 and item.facts_json for item in then.values())
+
+
+def advertising(user: str, time: str, **consent: Any) -> event_pb2.Event:
+    event = event_pb2.Event(event_id="e", user_id=user, event_type="play")
+    event.event_time.FromJsonString(time)
+    event.privacy.user_residence = event.privacy.user_location = "DE"
+    event.privacy.purpose = "targeted_advertising"
+    event.privacy.legal_basis_claimed = "consent"
+    event.privacy.data_categories.append("device_id")
+    if consent:
+        event.privacy.consent.CopyFrom(event_pb2.Consent(**consent))
+    return event
+
+
+def consent_record(act: int, time: str, purpose: str = "targeted_advertising") -> consent_pb2.ConsentRecord:
+    record = consent_pb2.ConsentRecord(
+        act=act, purpose=purpose, source="cmp", policy_version="2026-01", given_by="adult"
+    )
+    record.effective_time.FromJsonString(time)
+    return record
+
+
+async def verdicts_of(
+    running: Running, events: list[event_pb2.Event], tenant: str = "acme"
+) -> list[decision_pb2.Verdict]:
+    request = request_of(running.policy_set, events)
+    request.tenant = tenant
+    answer = await running.stub.EvaluateEvents(request)
+    assert not answer.errors
+    return [decision_pb2.Verdict.FromString(answer.verdicts[index]) for index in answer.verdict_of]
+
+
+async def test_the_ledger_is_read_as_of_the_events_time(running: Running) -> None:
+    recorded = await running.consents.RecordConsent(
+        consent_pb2.RecordConsentRequest(
+            tenant="acme",
+            user_id="ann",
+            records=[
+                consent_record(consent_pb2.CONSENT_ACT_GIVEN, "2026-03-01T00:00:00Z"),
+                consent_record(consent_pb2.CONSENT_ACT_WITHDRAWN, "2026-06-01T00:00:00Z"),
+            ],
+        )
+    )
+    before, granted, withdrawn, other, claimed = await verdicts_of(
+        running,
+        [
+            advertising("ann", "2026-02-01T00:00:00Z"),
+            advertising("ann", "2026-05-01T00:00:00Z"),
+            advertising("ann", "2026-07-01T00:00:00Z"),
+            advertising("ben", "2026-07-01T00:00:00Z"),
+            advertising("ann", "2026-07-01T00:00:00Z", status="granted", scope=["targeted_advertising"]),
+        ],
+    )
+    assert [receipt.seq for receipt in recorded.receipts] == [1, 2]
+    gap, compliant = decision_pb2.COMPLIANCE_STATUS_GAP, decision_pb2.COMPLIANCE_STATUS_COMPLIANT
+    assert [verdict.status for verdict in (before, granted, other)] == [gap, compliant, gap]
+    assert [one.ledger_version for one in (before, granted, withdrawn, other)] == [2, 2, 2, 0]
+    assert granted.ledger_consent.status == "granted"
+    assert granted.ledger_consent.obtained_time.ToJsonString() == "2026-03-01T00:00:00Z"
+    for verdict in (withdrawn, claimed):
+        assert "PROCESSING_AFTER_WITHDRAWAL" in {finding.reason for finding in verdict.findings}
+    (conflict, *_) = claimed.consent_conflicts
+    assert (conflict.fact, conflict.value, conflict.decided_by) == (
+        "privacy.consent.status",
+        "withdrawn",
+        "ledger",
+    )
+    assert list(conflict.overruled) == ["event=granted"]
+    assert not granted.consent_conflicts
+
+
+async def test_viewers_share_verdicts_and_keep_their_versions(running: Running) -> None:
+    given = consent_record(consent_pb2.CONSENT_ACT_GIVEN, "2026-03-01T00:00:00Z")
+    for user in ("ann", "ben"):
+        await running.consents.RecordConsent(
+            consent_pb2.RecordConsentRequest(tenant="acme", user_id=user, records=[given])
+        )
+    time = "2026-05-01T00:00:00Z"
+    ann, ben = await verdicts_of(running, [advertising("ann", time), advertising("ben", time)])
+    assert (ann.ledger_version, ben.ledger_version) == (1, 2)
+    ann.ClearField("ledger_version")
+    ben.ClearField("ledger_version")
+    assert ann == ben
+    (stranger,) = await verdicts_of(running, [advertising("ann", time)], tenant="other")
+    assert stranger.ledger_version == 0
+
+
+async def test_an_unreadable_string_is_a_gap_that_one_sees(running: Running) -> None:
+    text = "CQd924AQd924AASACCENCNFsAP_gAEIAACiQL6QBAAGAAOANmAcAF9IAIADgAA"
+    good, cut, retired = await verdicts_of(
+        running,
+        [
+            advertising("ann", "2026-05-01T00:00:00Z", status="granted", scope=[ADS], tcf_string=text),
+            advertising("ann", "2026-05-01T00:00:00Z", status="granted", scope=[ADS], tcf_string=text[:30]),
+            advertising(
+                "ann",
+                "2026-05-01T00:00:00Z",
+                status="granted",
+                scope=[ADS],
+                tcf_string="BO2e4qiO2e4qiB9ABADEDS-AAAAxKABgACBiQA",
+            ),
+        ],
+    )
+    assert good.status == decision_pb2.COMPLIANCE_STATUS_COMPLIANT
+    for verdict, reason in ((cut, "TRUNCATED"), (retired, "TCF_RETIRED")):
+        assert verdict.status == decision_pb2.COMPLIANCE_STATUS_GAP
+        assert any("privacy.consent.status" in gap.missing for gap in verdict.gaps)
+        assert [(one.field, one.reason) for one in verdict.consent_problems] == [
+            ("privacy.consent.tcf_string", reason)
+        ]
+        assert any(reason in line for line in verdict.assumptions)
+
+
+async def test_the_ledger_over_grpc(running: Running) -> None:
+    ledger = running.consents
+    given = consent_record(consent_pb2.CONSENT_ACT_GIVEN, "2026-03-01T00:00:00Z")
+    request = consent_pb2.RecordConsentRequest(tenant="acme", user_id="ann", records=[given], request_id="r1")
+    first = await ledger.RecordConsent(request)
+    again = await ledger.RecordConsent(request)
+    assert (first.repeated_request, again.repeated_request) == (False, True)
+    assert list(first.receipts) == list(again.receipts)
+    other = consent_pb2.RecordConsentRequest(tenant="acme", user_id="ben", records=[given], request_id="r1")
+    with pytest.raises(Conflict, match="REQUEST_ID_CONFLICT"):
+        await ledger.RecordConsent(other)
+
+    (state,) = (await ledger.GetConsent(consent_pb2.GetConsentRequest(tenant="acme", user_id="ann"))).states
+    assert (state.status, state.record.source, state.receipt_id) == (
+        "granted",
+        "cmp",
+        first.receipts[0].receipt_id,
+    )
+    asked = consent_pb2.GetConsentRequest(tenant="acme", user_id="ann")
+    asked.time.FromJsonString("2026-02-01T00:00:00Z")
+    assert not (await ledger.GetConsent(asked)).states
+
+    for _ in range(4):
+        await ledger.RecordConsent(
+            consent_pb2.RecordConsentRequest(tenant="acme", user_id="ann", records=[given])
+        )
+    places, token = [], ""
+    for _ in range(3):
+        page = await ledger.ListConsents(
+            consent_pb2.ListConsentsRequest(tenant="acme", user_id="ann", page_size=2, page_token=token)
+        )
+        places += [entry.receipt.seq for entry in page.entries]
+        token = page.next_page_token
+    assert (places, token) == ([5, 4, 3, 2, 1], "")
+    whole = await ledger.VerifyConsents(consent_pb2.VerifyConsentsRequest(tenant="acme"))
+    assert (whole.checked, whole.complete, whole.broken_seq) == (5, True, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"tenant": ""}, "TENANT_INVALID"),
+        ({"user_id": "a b"}, "USER_ID_INVALID"),
+        ({"records": []}, "RECORDS_MISSING"),
+        ({"request_id": "x" * 256}, "REQUEST_ID_INVALID"),
+        ({"records": [consent_pb2.ConsentRecord(purpose="Ads!", source="cmp")]}, "CONSENT_RECORD_INVALID"),
+    ],
+)
+async def test_what_the_ledger_refuses(running: Running, change: dict[str, Any], reason: str) -> None:
+    fields: dict[str, Any] = {
+        "tenant": "acme",
+        "user_id": "ann",
+        "records": [consent_record(consent_pb2.CONSENT_ACT_GIVEN, "2026-03-01T00:00:00Z")],
+    }
+    with pytest.raises(InvalidArgument) as caught:
+        await running.consents.RecordConsent(consent_pb2.RecordConsentRequest(**(fields | change)))
+    assert caught.value.reason == reason
+    if reason == "CONSENT_RECORD_INVALID":
+        assert [one.field for one in caught.value.violations] == ["records[0].act", "records[0].purpose"]
 
 
 async def test_the_process_serves_and_drains(short_tmp_path: Path) -> None:

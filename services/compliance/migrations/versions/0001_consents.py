@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("chain", sa.LargeBinary, nullable=False),
         sa.Column("request_key", sa.LargeBinary, nullable=True),
+        sa.Column("request_digest", sa.LargeBinary, nullable=True),
+        sa.Column("request_rows", sa.SmallInteger, nullable=True),
         sa.Column("user_id", sa.Text, nullable=True),
         sa.Column("salt", sa.LargeBinary, nullable=True),
         sa.Column("content", sa.LargeBinary, nullable=True),
