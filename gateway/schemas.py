@@ -124,9 +124,26 @@ DECISION: Schema = _object(
                     "reviewed_by": _or_null(_TEXT),
                     "severity": _WHOLE,
                     "forbids_act": _TRUTH,
+                    "consent_cannot_cure": _TRUTH,
                     "sentence": _TEXT,
                 }
             )
+        ),
+        "conflicts": _list(
+            _object(
+                {
+                    "purpose": _TEXT,
+                    "recipient": _or_null(_TEXT),
+                    "destination": _or_null(_TEXT),
+                    "decided_by": _TEXT,
+                    "rule": _TEXT,
+                    "state": {"type": "string", "enum": ["UNSPECIFIED", "PERMITTED", "SUPPRESS", "GAP"]},
+                    "less_strict": _list(_TEXT),
+                }
+            )
+        ),
+        "remedies": _list(
+            _object({"remedy": _TEXT, "rules": _list(_TEXT), "severity": _WHOLE, "enforced_by": _TEXT})
         ),
         "gaps": _list(
             _object({"regulation": _TEXT, "article": _TEXT, "rule": _TEXT, "missing": _list(_TEXT)})

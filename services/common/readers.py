@@ -174,7 +174,8 @@ def for_analyst(decision: decision_pb2.Decision, event: event_pb2.Event) -> dict
 def for_regulator(decision: decision_pb2.Decision, event: event_pb2.Event) -> dict[str, Any]:
     """Tells a decision to a regulator: the law and how it was read, nothing of how abuse is found.
 
-    Returns `summary`, `status`, `applicable`, `findings`, `gaps`, `processing`, `assumptions`, `packs`
+    Returns `summary`, `status`, `applicable`, `findings`, `gaps`, `processing`, `conflicts` (where laws answer
+    differently: the strictest decides), `remedies` (what puts the findings right), `assumptions`, `packs`
     (version by regulation, where a finding names it), `certainty` (findings by verification, and how many a
     person reviewed), `forbidden_by_law`, and what identifies the decision.
     """
@@ -193,6 +194,8 @@ def for_regulator(decision: decision_pb2.Decision, event: event_pb2.Event) -> di
         "findings": findings,
         "gaps": [{**gap, "name": short_name(gap["regulation"])} for gap in shown["gaps"]],
         "processing": shown["processing"],
+        "conflicts": shown["conflicts"],
+        "remedies": shown["remedies"],
         "assumptions": shown["assumptions"],
         "packs": {item["regulation"]: item["pack_version"] for item in findings if item["pack_version"]},
         "certainty": {
@@ -294,6 +297,11 @@ def regulator_lines(told: dict[str, Any]) -> list[str]:
         ],
     )
     lines += _block("Processing", [_processing_line(item) for item in told["processing"]])
+    lines += _block("Laws that answer differently", [_conflict_line(item) for item in told["conflicts"]])
+    lines += _block(
+        "What puts it right",
+        [f"{_words(item['remedy'])}: {', '.join(item['rules'])}" for item in told["remedies"]],
+    )
     lines += _block("Assumptions", [_assumption_line(item) for item in told["assumptions"]])
     lines += _block("Acts forbidden by law", told["forbidden_by_law"])
     certainty = told["certainty"]["findings"]
@@ -438,6 +446,7 @@ def _finding_line(item: dict[str, Any]) -> str:
     remedy = f" Remedy: {_words(item['remedy'])}." if item["remedy"] else ""
     reviewed = f"reviewed by {item['reviewed_by']}" if item["reviewed_by"] else "reviewed by nobody yet"
     forbids = ", forbids the act" if item["forbids_act"] else ""
+    forbids += ", no consent cures it" if item["consent_cannot_cure"] else ""
     return (
         f"{item['name']} {item['article']}: {finding_sentence(item['reason'])}{remedy} "
         f"[{item['reason']}, {item['rule']}, pack {item['pack_version'] or 'unknown'}, severity {item['severity']} of 5"
@@ -455,6 +464,11 @@ def _processing_line(item: dict[str, Any]) -> str:
     where = f", transfer to {item['destination']}" if item["destination"] else ""
     rule = f" ({item['rule']})" if item["rule"] else ""
     return f"{purpose}{to}{where}: {item['state']}{rule}"
+
+
+def _conflict_line(item: dict[str, Any]) -> str:
+    others = ", ".join(short_name(name) for name in item["less_strict"])
+    return f"{_processing_line(item)}: {short_name(item['decided_by'])} decides; less strict: {others}"
 
 
 def _assumption_line(text: str) -> str:

@@ -147,6 +147,8 @@ def decision_to_json(decision: decision_pb2.Decision, event: event_pb2.Event | N
         "processing": [] if verdict is None else [_processing(item) for item in verdict.processing],
         "findings": [] if verdict is None else [_finding(item) for item in verdict.findings],
         "gaps": [] if verdict is None else [_gap(item) for item in verdict.gaps],
+        "conflicts": [] if verdict is None else [_conflict(item) for item in verdict.conflicts],
+        "remedies": [] if verdict is None else [_remedy(item) for item in verdict.remedies],
         "assumptions": [] if verdict is None else list(verdict.assumptions),
         "anomaly": {
             "is_anomaly": _is_anomaly(decision),
@@ -488,7 +490,29 @@ def _finding(finding: decision_pb2.Finding) -> dict[str, Any]:
         "reviewed_by": finding.reviewed_by or None,
         "severity": finding.severity,
         "forbids_act": finding.forbids_act,
+        "consent_cannot_cure": finding.consent_cannot_cure,
         "sentence": finding_sentence(finding.reason),
+    }
+
+
+def _conflict(conflict: decision_pb2.Conflict) -> dict[str, Any]:
+    return {
+        "purpose": conflict.purpose,
+        "recipient": conflict.recipient or None,
+        "destination": conflict.destination or None,
+        "decided_by": conflict.decided_by,
+        "rule": conflict.rule,
+        "state": _PROCESSING.get(conflict.state, "SUPPRESS"),
+        "less_strict": list(conflict.less_strict),
+    }
+
+
+def _remedy(remedy: decision_pb2.RemedyAction) -> dict[str, Any]:
+    return {
+        "remedy": remedy.remedy,
+        "rules": list(remedy.rules),
+        "severity": remedy.severity,
+        "enforced_by": _ENFORCERS.get(remedy.enforced_by, "unspecified"),
     }
 
 

@@ -288,7 +288,7 @@ class _Parser:
         if token.kind == "string":
             return Literal(_unquote(token.text))
         if token.kind == "path":
-            return self._name(token)
+            return self._name(token, depth)
         if token.text == "(" and token.kind == "operator":
             inner = self._junction("||", depth + 1)
             self._expect(")")
@@ -297,7 +297,7 @@ class _Parser:
             return self._list(token)
         raise self._unexpected(token)
 
-    def _name(self, token: _Token) -> Node:
+    def _name(self, token: _Token, depth: int) -> Node:
         if token.text in ("true", "false"):
             return Literal(token.text == "true")
         following = self._peek()
@@ -312,9 +312,9 @@ class _Parser:
             return Has(field.text)
         if token.text == "sets.intersects" and called:
             self._take()
-            left = self._primary(0)
+            left = self._unary(depth + 1)
             self._expect(",")
-            right = self._primary(0)
+            right = self._unary(depth + 1)
             self._expect(")")
             return Intersects(left, right)
         if called:

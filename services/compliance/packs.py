@@ -27,7 +27,7 @@ from services.compliance.expression import (
     parse_instant,
 )
 from services.compliance.facts import HANDLING, HANDLINGS, SCHEMA
-from services.compliance.solve import Verdict, contradiction, possible
+from services.compliance.solve import Budget, Verdict, contradiction, possible
 
 MAX_PACK_BYTES = 1_000_000
 MAX_RULES = 200
@@ -428,11 +428,14 @@ def _contradictions(
     """Rules that no event can violate or every event must, and rules that say the same twice: (rule, what)."""
     problems: list[tuple[str, str]] = []
     said: dict[tuple[object, ...], Rule] = {}
+    budget = Budget()
     for rule in rules:
         if rule.until <= force[0] or rule.since >= force[1]:
             problems.append((rule.id, "is never in force: it lies outside the time of its pack"))
         conditions = [item for item in (applies, rule.trigger) if item is not None]
-        verdict = contradiction([item.tree for item in conditions], rule.condition.tree, schema, numbers)
+        verdict = contradiction(
+            [item.tree for item in conditions], rule.condition.tree, schema, numbers, budget
+        )
         if verdict is Verdict.NEVER:
             problems.append((rule.id, "is unreachable: no event can violate it"))
         elif verdict is Verdict.ALWAYS and rule.clock is None:

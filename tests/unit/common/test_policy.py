@@ -10,10 +10,12 @@ import pytest
 
 from services.common.errors import InvalidArgument, NotFound, PolicySetUnknown
 from services.common.policy import (
+    OWN_PACKS_VARIABLE,
     Part,
     PolicySetCache,
     build_default,
     default_parts,
+    own_packs,
     read_policy_set,
     write_policy_set,
 )
@@ -158,3 +160,35 @@ def test_the_default_set_holds_what_the_services_ship(tmp_path: Path) -> None:
     assert loaded.part(RULES, "outcomes")
     assert loaded.part(policy_pb2.PART_KIND_FRAUD_PARAMETERS, "parameters")
     assert len(loaded.manifest.parts) == len(default_parts())
+
+
+def test_own_packs_join_the_shipped_ones(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "XX_LAW.yaml").write_bytes(b"id: XX_LAW")
+    (own / "notes.txt").write_bytes(b"no pack")
+    both = read_policy_set(tmp_path / "store", build_default(tmp_path / "store", own)).parts(PACK)
+    shipped = read_policy_set(tmp_path / "store", build_default(tmp_path / "store")).parts(PACK)
+
+    assert both == {**shipped, "XX_LAW": b"id: XX_LAW"}
+    assert own_packs({OWN_PACKS_VARIABLE: str(own)}) == own
+    assert own_packs({}) is None
+    assert own_packs({OWN_PACKS_VARIABLE: ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [(None, "no folder"), ([], "holds no regulation pack"), (["EU_GDPR.yaml"], "there is a pack EU_GDPR already"),
+     (["XX_LAW.yaml", "XX_LAW.yml"], "there is a pack XX_LAW already")],
+)  # fmt: skip
+def test_own_packs_that_cannot_join(tmp_path: Path, names: list[str] | None, problem: str) -> None:
+    own = tmp_path / "own"
+    if names is not None:
+        own.mkdir()
+        for name in names:
+            (own / name).write_bytes(b"")
+    with pytest.raises(InvalidArgument, match=problem) as caught:
+        build_default(tmp_path / "store", own)
+
+    assert caught.value.reason == "OWN_PACKS_INVALID"
+    assert not (tmp_path / "store").exists()

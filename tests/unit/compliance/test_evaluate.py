@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from services.compliance.evaluate import Law
 from services.compliance.facts import read_facts
 from services.compliance.packs import load_pack
-from tests.unit.compliance.cases import event_of, load_cases
+from tests.unit.compliance.cases import FURTHER_FILE, event_of, load_cases
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 
@@ -445,3 +445,190 @@ def test_suppressed_security_is_marked() -> None:
     assert not has_flag(
         judge(law, {"purpose": "gambling"}, region="JP"), decision_pb2.VERDICT_FLAG_SECURITY_SUPPRESSED
     )
+
+
+def test_where_laws_answer_differently_the_conflict_is_shown(law: Law) -> None:
+    """A resident of Japan in Germany: the GDPR wants consent for advertising, the APPI a notified purpose."""
+    verdict = judge(
+        law,
+        {
+            "user_residence": "JP",
+            "user_location": "DE",
+            "purpose": "targeted_advertising",
+            "legal_basis_claimed": "notified_purpose",
+            "notice_given": True,
+            "consent": {"status": "absent"},
+        },
+    )
+
+    assert list(verdict.applicable) == ["EU_GDPR", "JP_APPI"]
+    [conflict] = verdict.conflicts
+    assert (conflict.purpose, conflict.recipient, conflict.destination) == ("targeted_advertising", "", "")
+    assert (conflict.decided_by, conflict.rule, conflict.state) == (
+        "EU_GDPR",
+        "EU_GDPR.consent_absent",
+        SUPPRESS,
+    )
+    assert list(conflict.less_strict) == ["JP_APPI"]
+    assert processing(verdict) == [("targeted_advertising", "", "", SUPPRESS)]
+
+
+def test_laws_that_agree_are_in_no_conflict(law: Law) -> None:
+    told = {
+        "user_residence": "BR",
+        "user_location": "DE",
+        "user_age": 34,
+        "purpose": "targeted_advertising",
+        "legal_basis_claimed": "consent",
+        "consent": {"status": "absent"},
+    }
+
+    assert list(judge(law, told).conflicts) == []
+    assert (
+        list(
+            judge(
+                law, {**told, "consent": {"status": "granted", "scope": ["targeted_advertising"]}}
+            ).conflicts
+        )
+        == []
+    )
+
+
+def test_a_gap_under_one_law_gives_way_to_a_finding_under_another(law: Law) -> None:
+    verdict = judge(
+        law,
+        {
+            "user_residence": "BR",
+            "user_location": "DE",
+            "purpose": "analytics",
+            "legal_basis_claimed": "contract",
+            "transfer": {"cross_border": True, "destination_country": "FR"},
+        },
+        time="2025-06-01T12:00:00Z",
+    )
+
+    # Within the EEA for the one, abroad without a mechanism for the other.
+    [conflict] = verdict.conflicts
+    assert (conflict.decided_by, conflict.destination, conflict.state) == ("BR_LGPD", "FR", GAP)
+    assert list(conflict.less_strict) == ["EU_GDPR"]
+
+
+def test_remedies_are_acts_of_the_caller(law: Law) -> None:
+    verdict = judge(
+        law,
+        {
+            "user_residence": "DE",
+            "user_location": "DE",
+            "purpose": "targeted_advertising",
+            "legal_basis_claimed": "consent",
+            "consent": {"status": "absent"},
+            "terminal_storage_access": True,
+            "terminal_strictly_necessary": False,
+            "transfer": {"cross_border": True, "destination_country": "IN", "mechanism": "none"},
+        },
+    )
+
+    assert [(item.remedy, item.severity, list(item.rules)) for item in verdict.remedies] == [
+        ("obtain_consent", 4, ["EU_EPRIVACY.terminal_access", "EU_GDPR.consent_absent"]),
+        ("adopt_transfer_safeguard", 4, ["EU_GDPR.transfer_without_safeguard"]),
+    ]
+    assert {item.enforced_by for item in verdict.remedies} == {decision_pb2.ENFORCED_BY_CALLER}
+
+
+@pytest.mark.parametrize(
+    ("told", "time", "rule"),
+    # What the facts list as beyond consent: DSA 28(2), AVMSD 6a(2), ECA Digital 22 and 26, DPDP 9(3), bans of CT, MD, OR,
+    # sale of geolocation in VA, the data security programme.
+    [
+        ({"service_type": "online_platform", "user_age": 15}, "2026-11-22", "EU_DSA.profiled_ad_to_minor"),
+        (
+            {"service_type": "svod", "user_age": 15, "data_origin": "age_verification"},
+            "2026-11-22",
+            "EU_AVMSD.protection_data_used_commercially",
+        ),
+        ({"user_residence": "BR", "user_age": 15}, "2026-11-22", "BR_ECA_DIGITAL.profiled_ad_to_minor"),
+        ({"user_residence": "IN", "user_age": 15}, "2027-11-22", "IN_DPDP.targeted_ad_to_child"),
+        ({"user_residence": "US-CT", "user_age": 15}, "2026-11-22", "US_CT_CTDPA.teen_ad_ban"),
+        ({"user_residence": "US-MD", "user_age": 15}, "2026-11-22", "US_MD_MODPA.teen_ad_ban"),
+        ({"user_residence": "US-OR", "user_age": 15}, "2026-11-22", "US_OR_OCPA.teen_ad_ban"),
+        (
+            {
+                "user_residence": "US-VA",
+                "data_categories": ["precise_location"],
+                "third_party": {"shared": True, "is_sale_or_share": True, "recipient_type": "ad_partner"},
+            },
+            "2026-11-22",
+            "US_VA_VCDPA.sale_of_geolocation",
+        ),
+        (
+            {
+                "user_residence": "US-VA",
+                "bulk_export": True,
+                "annual_outbound_individuals": 200_000,
+                "transfer": {
+                    "cross_border": True,
+                    "destination_country": "RU",
+                    "mechanism": "explicit_consent",
+                },
+            },
+            "2026-11-22",
+            "US_DOJ_DSP.bulk_transfer_to_country_of_concern",
+        ),
+    ],
+)
+def test_consent_never_cures_what_it_cannot(law: Law, told: dict[str, Any], time: str, rule: str) -> None:
+    everything = ["targeted_advertising", "third_party_sharing", "cross_border_transfer", "sale"]
+    found = []
+    for parental in (False, True):
+        consent = {
+            "status": "granted",
+            "scope": everything,
+            "parental": parental,
+            "explicit": True,
+            "separate": True,
+            "verifiable": True,
+        }
+        verdict = judge(
+            law,
+            {
+                "user_residence": "DE",
+                "purpose": "targeted_advertising",
+                "legal_basis_claimed": "consent",
+                "consent": consent,
+                **told,
+            },
+            time=f"{time}T12:00:00Z",
+            region=told.get("user_residence", "DE"),
+        )
+        found.append([finding for finding in verdict.findings if finding.rule == rule])
+
+    assert all(len(findings) == 1 and findings[0].consent_cannot_cure for findings in found)
+
+
+def test_verification_and_review_stand_on_every_finding(law: Law) -> None:
+    for case in load_cases(FURTHER_FILE):
+        answer = law.evaluate(read_facts(event_of(case), "", own_right=False))
+        for finding in decision_pb2.Verdict.FromString(answer.verdict).findings:
+            assert finding.verification in ("verified", "from_knowledge")
+            assert (finding.reviewed_by, finding.article != "", finding.pack_version != "") == (
+                "",
+                True,
+                True,
+            )
+
+
+def test_a_data_security_ban_that_nobody_verified_raises_no_outcome(law: Law) -> None:
+    verdict = judge(
+        law,
+        {
+            "bulk_export": True,
+            "annual_outbound_individuals": 200_000,
+            "data_categories": ["device_id"],
+            "transfer": {"cross_border": True, "destination_country": "CN", "mechanism": "standard_contract"},
+        },
+        region="US-OH",
+    )
+
+    assert rules(verdict) == ["US_DOJ_DSP.bulk_transfer_to_country_of_concern"]
+    assert verdict.findings[0].forbids_act
+    assert not has_flag(verdict, decision_pb2.VERDICT_FLAG_FORBIDS_ACT)

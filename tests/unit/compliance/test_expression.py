@@ -65,6 +65,13 @@ def evaluate(text: str, **known: Any) -> bool | None:
         ("has(age) && age < 13", {}, False),
         ("has(consent.scope)", {"consent_scope": ()}, True),
         ("has(age) == shared", {"shared": False}, True),
+        ("sets.intersects(consent.scope, ADS)", {"consent_scope": ("x", "ads")}, True),
+        ("sets.intersects(ADS, consent.scope)", {"consent_scope": ("x",)}, False),
+        ("sets.intersects(consent.scope, ADS)", {"consent_scope": ()}, False),
+        ("sets.intersects(consent.scope, ADS)", {}, None),
+        ("!sets.intersects(consent.scope, ['ads'])", {"consent_scope": ("ads",)}, False),
+        ("sets.intersects(consent.scope, consent.scope)", {"consent_scope": ("a",)}, True),
+        ("sets.intersects(purposes, PRIMES)", {"purposes": (4, 5)}, True),
         ('event_time >= "2026-01-26"', {"event_time": 1_769_385_600}, True),
         ('event_time >= "2026-01-26"', {"event_time": 1_769_385_599}, False),
         ('"2026-01-26T00:00:01Z" <= event_time', {"event_time": 1_769_385_600}, False),
@@ -118,6 +125,15 @@ def test_kleene_tables(operator: str, table: dict[str, str]) -> None:
         ("PRIME == 1", "did you mean PRIMES?"),
         ("__class__ == 'x'", "there is no field"),
         ("size(purpose) > 1", "no calls"),
+        ("size(purpose) > 1", "only has(field)"),
+        ("sets.intersects(purpose, ADS)", "compares lists, purpose is none"),
+        ("sets.intersects(ADS, ['x'])", "it never changes"),
+        ("sets.intersects(purposes, ADS)", "lists of one type"),
+        ("sets.intersects(consent.scope)", "expected ','"),
+        ("sets.intersects(consent.scope, ADS", "expected ')'"),
+        ("sets.intersects(shared, ADS)", "compares lists"),
+        ("sets.contains(consent.scope, ADS)", "there are no calls"),
+        ("sets.intersects(" * 100 + "ADS", "nests at most"),
         ("has(nothing)", "there is no field"),
         ("has(age", "expected ')'"),
         ("has(1)", "has() takes a field"),
@@ -213,6 +229,11 @@ def leaf_of(parts: tuple[str, str, int]) -> tuple[str, Oracle]:
             return f'purpose in ["{word}", "z"]', lambda v: known(v["purpose"], lambda x: x in (word, "z"))
         case "scope":
             return f'"{word}" in consent.scope', lambda v: known(v["consent.scope"], lambda x: word in x)
+        case "shares":
+            return (
+                f'sets.intersects(consent.scope, ["{word}", "q"])',
+                lambda v: known(v["consent.scope"], lambda x: word in x),
+            )
         case "has":
             return "has(age)", lambda v: float(v["age"] is not None)
         case "literal":
@@ -235,7 +256,7 @@ def joined(operator: str, operands: list[tuple[str, Oracle]]) -> tuple[str, Orac
 
 
 LEAVES = st.tuples(
-    st.sampled_from(["order", "word", "in", "scope", "has", "literal", "shared"]),
+    st.sampled_from(["order", "word", "in", "scope", "shares", "has", "literal", "shared"]),
     st.sampled_from(sorted(ORDER)),
     st.integers(0, 5),
 ).map(leaf_of)
@@ -306,6 +327,12 @@ def test_learning_a_fact_never_reverses_an_answer(
                 ",",
                 "shared",
                 " ",
+                "\n",
+                "sets.intersects(",
+                "consent.scope",
+                "ADS",
+                "event_time",
+                '"2026-01-26"',
             ]
         ),
         max_size=20,
