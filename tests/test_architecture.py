@@ -48,7 +48,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
     "compliance": frozenset(),
     "scoring": frozenset(),
     "fraud": frozenset({"ringbook"}),
-    "alerts": frozenset(),
+    "alerts": frozenset({"app", "channels", "chores", "delivery", "tables"}),
 }
 
 OFFLINE_MODULES: dict[str, frozenset[str]] = {

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 
 from services.alerts import faults
-from services.alerts.channels import LogChannel
-from services.alerts.delivery import Deliverer
-from services.alerts.servicer import AlertsServicer
+from services.alerts.app import Alerts
 from services.alerts.settings import AlertsSettings
-from services.alerts.store import AlertStore
 from services.alerts.store_subject import AlertsSubjects
 from services.common.clock import SystemClock
 from services.common.config import load
@@ -27,32 +23,26 @@ from usher.alerts.v1 import alerts_pb2_grpc
 async def main() -> None:
     faults.arm(os.environ)
     settings = load(AlertsSettings, prefix="USHER_ALERTS_")
-    telemetry = start_telemetry("alerts", settings.telemetry)
-    clock = SystemClock()
+    telemetry, clock = start_telemetry("alerts", settings.telemetry), SystemClock()
     async with open_database(settings.database, schema="alerts", application="usher-alerts") as database:
         await asyncio.to_thread(migrate, database, "alerts")
-        key = settings.entity_key.encode() if settings.entity_key else secrets.token_bytes(32)
-        channels = {"log": LogChannel(telemetry.logger("channel.log"), key)}
-        store = AlertStore(database, channels=list(channels), window_seconds=settings.window_seconds)
-        deliverer = Deliverer(store, channels, settings.delivery, telemetry=telemetry, clock=clock)
-        servicer = AlertsServicer(store, deliverer, telemetry=telemetry, clock=clock)
         subjects = AlertsSubjects(database, ErasedRows(database))
         await subjects.start()
-        deliverer.start()
-        await serve(
-            settings.server,
-            [
-                Service(
-                    alerts_pb2_grpc.add_AlertsServiceServicer_to_server,
-                    servicer,
-                    "usher.alerts.v1.AlertsService",
-                ),
-                subject_data(subjects, clock),
-            ],
-            healthy=subjects.healthy,
-            telemetry=telemetry,
-            on_drain=deliverer.stop,
-        )
+        async with Alerts(settings, database, telemetry, clock) as alerts:
+            await serve(
+                settings.server,
+                [
+                    Service(
+                        alerts_pb2_grpc.add_AlertsServiceServicer_to_server,
+                        alerts.servicer,
+                        "usher.alerts.v1.AlertsService",
+                    ),
+                    subject_data(subjects, clock),
+                ],
+                healthy=subjects.healthy,
+                telemetry=telemetry,
+                on_drain=alerts.drain,
+            )
 
 
 if __name__ == "__main__":

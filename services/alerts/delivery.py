@@ -1,157 +1,261 @@
 """Takes what is due from the store to the channels, as long as the process runs.
 
-Nothing is handed over in memory: a telling is a row of the transaction that raised it, so a crash at any point
-delivers it later. The wake-up after a call only saves the wait for the next look.
+One loop a channel: a channel that hangs or fails holds up nobody else's. Nothing is handed over in memory: a telling is a
+row of the transaction that raised it, so a crash at any point delivers it later. The wake-up after a call only saves
+the wait for the next look.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import random
+import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
 
-from services.alerts.channels import Channel, Delivery
+from services.alerts import tables
+from services.alerts.channels import Channel, RefusedError
 from services.alerts.faults import crash_point
 from services.alerts.settings import DeliverySettings
+from services.alerts.store_deliveries import Exchange, Result
+from services.alerts.tellings import Delivery
 from services.common.clock import Clock
+from services.common.outbound import AddressRefusedError
 from services.common.telemetry import NEW_TRACE, Telemetry, parse_traceparent
-
-MAX_BACKOFF_SECONDS = 300.0
-"""Longest wait between two tries of one delivery."""
+from services.common.webhooks import retry_delay
 
 
-class DeliveryStore(Protocol):
+class Deliveries(Protocol):
     """What the deliverer needs of the store."""
 
-    async def claim(self, limit: int, now_ms: int, claim_ms: int) -> list[Delivery]:
-        """Takes up to `limit` deliveries that are due, oldest first; nobody else takes them for `claim_ms`."""
+    async def exchange(
+        self, channel: str, results: Sequence[Result], limit: int, now_ms: int, lease_ms: int
+    ) -> Exchange:
+        """Records results and claims deliveries that are due."""
         ...
-
-    async def delivered(self, delivery_ids: Sequence[int], now_ms: int) -> None:
-        """Records that they were delivered."""
-        ...
-
-    async def put_off(self, delivery_id: int, due_ms: int) -> None:
-        """Records a failed try; the delivery is due again at `due_ms`."""
-        ...
-
-
-def backoff_seconds(attempts: int) -> float:
-    """Returns the wait after a failed try: 1 s after the first, doubled each time, at most 300 s.
-
-    `attempts` counts the tries before this one, from 0.
-    """
-    return min(2.0 ** min(attempts, 30), MAX_BACKOFF_SECONDS)
 
 
 class Deliverer:
-    """The loop from store to channels. One a process; processes share the work through claims."""
+    """The loops from store to channels. One a process; processes share the work through claims."""
 
     def __init__(
         self,
-        store: DeliveryStore,
+        store: Deliveries,
         channels: Mapping[str, Channel],
         settings: DeliverySettings,
         *,
         telemetry: Telemetry,
         clock: Clock,
     ) -> None:
-        self._store = store
-        self._channels = channels
-        self._settings = settings
-        self._telemetry = telemetry
-        self._clock = clock
-        self._logger: logging.Logger = telemetry.logger("delivery")
-        self._wake = asyncio.Event()
-        self._stopping = False
-        self._task: asyncio.Task[None] | None = None
-        self._deliveries = Counter(
+        metrics = _Metrics(telemetry)
+        self._lines = [
+            _Line(name, channel, store, settings, telemetry, clock, metrics)
+            for name, channel in channels.items()
+        ]
+
+    def start(self) -> None:
+        """Begins the loops in the running event loop."""
+        for line in self._lines:
+            line.start()
+
+    def wake(self) -> None:
+        """Says that something may be due."""
+        for line in self._lines:
+            line.wake()
+
+    async def stop(self) -> None:
+        """Delivers what is due once more, waits for what is under way, then ends the loops."""
+        await asyncio.gather(*(line.stop() for line in self._lines))
+
+    async def deliver_due(self) -> int:
+        """Delivers what is due now through every channel, once; returns how many were tried. For tests and drills."""
+        return sum(await asyncio.gather(*(line.once() for line in self._lines)))
+
+
+class _Metrics:
+    def __init__(self, telemetry: Telemetry) -> None:
+        self.deliveries = Counter(
             "usher_alerts_deliveries",
             "Tellings by channel and by what became of the try.",
             ("channel", "result"),
             registry=telemetry.registry,
         )
+        self.seconds = Histogram(
+            "usher_alerts_delivery_seconds",
+            "Time of one try.",
+            ("channel",),
+            registry=telemetry.registry,
+            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+        )
+        self.failing = Gauge(
+            "usher_alerts_channel_failing",
+            "Whether the channel's last try failed.",
+            ("channel",),
+            registry=telemetry.registry,
+        )
+
+
+class _Line:
+    """One channel's loop."""
+
+    def __init__(
+        self,
+        name: str,
+        channel: Channel,
+        store: Deliveries,
+        settings: DeliverySettings,
+        telemetry: Telemetry,
+        clock: Clock,
+        metrics: _Metrics,
+    ) -> None:
+        self._name = name
+        self._channel = channel
+        self._store = store
+        self._settings = settings
+        self._telemetry = telemetry
+        self._clock = clock
+        self._metrics = metrics
+        self._logger: logging.Logger = telemetry.logger("delivery")
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._results: list[Result] = []
 
     def start(self) -> None:
-        """Begins the loop in the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="delivery")
+        self._task = asyncio.create_task(self._run(), name=f"delivery.{self._name}")
 
     def wake(self) -> None:
-        """Says that something may be due."""
         self._wake.set()
 
     async def stop(self) -> None:
-        """Delivers what is due once more, then ends the loop."""
         self._stopping = True
         self._wake.set()
         if self._task is not None:
             await self._task
             self._task = None
 
-    async def deliver_due(self) -> int:
-        """Claims a batch and tries each delivery of it; returns how many were claimed."""
-        batch = await self._store.claim(
-            self._settings.batch, self._clock.now_ms(), round(self._settings.claim_seconds * 1000)
-        )
-        if batch:
-            crash_point("alerts.deliver.claimed")
-        done: list[int] = []
-        for delivery in batch:
-            if await self._try(delivery):
-                done.append(delivery.delivery_id)
-        if done:
-            crash_point("alerts.deliver.sent")
-            await self._store.delivered(done, self._clock.now_ms())
-        return len(batch)
+    async def once(self) -> int:
+        """Claims what is due, tries it, records it."""
+        found = await self._exchange(self._settings.in_flight)
+        for delivery in found.deliveries:
+            await self._try(delivery)
+        await self._exchange(0)
+        return len(found.deliveries)
 
-    async def _try(self, delivery: Delivery) -> bool:
+    async def _exchange(self, limit: int) -> Exchange:
+        results, self._results = self._results, []
+        try:
+            return await self._store.exchange(
+                self._name,
+                results,
+                limit,
+                self._clock.now_ms(),
+                round(self._settings.claim_seconds * 1000),
+            )
+        except BaseException:
+            # What cannot be recorded now is recorded next time; else it would go out again.
+            self._results = results + self._results
+            raise
+
+    async def _run(self) -> None:
+        last_round = False
+        while True:
+            self._wake.clear()
+            free = self._settings.in_flight - len(self._under_way)
+            wait = self._settings.poll_seconds
+            found = Exchange([], 0)
+            try:
+                if free > 0 or self._results:
+                    found = await self._exchange(0 if last_round else free)
+            except Exception:
+                # The store is away: what was claimed is due again when the claim ends.
+                self._logger.warning("deliveries could not be taken from the store", exc_info=True)
+                if last_round:
+                    return
+                await asyncio.sleep(min(1.0, wait))
+                continue
+            for delivery in found.deliveries:
+                task = asyncio.create_task(self._try(delivery))
+                self._under_way.add(task)
+                task.add_done_callback(self._ended)
+            if found.deliveries:
+                crash_point("alerts.deliver.claimed")
+                continue
+            if self._stopping and not self._under_way:
+                if last_round and not self._results:
+                    return
+                last_round = True
+                continue
+            if found.next_due_ms:
+                wait = min(wait, max(0.0, (found.next_due_ms - self._clock.now_ms()) / 1000))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(wait, 0.005)):
+                    await self._wake.wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._wake.set()
+
+    async def _try(self, delivery: Delivery) -> None:
         parent = parse_traceparent(delivery.traceparent) or NEW_TRACE
         attributes = {"alert_id": delivery.alert.alert_id, "channel": delivery.channel}
+        began = time.monotonic()
         try:
             with self._telemetry.span("alerts.deliver", parent=parent, attributes=attributes) as span:
                 # Someone will look at it, and at the trace of what led to it.
                 self._telemetry.keep_trace(span.context)
+                traced = delivery._replace(traceparent=span.context.traceparent)
                 async with asyncio.timeout(self._settings.timeout_seconds):
-                    await self._channels[delivery.channel].deliver(delivery)
+                    sent = await self._channel.deliver(traced)
         except Exception as error:  # noqa: BLE001 - whatever a channel raises: tried again, counted, told
-            wait = backoff_seconds(delivery.attempts)
-            self._deliveries.labels(delivery.channel, "failed").inc()
-            self._logger.warning(
-                "a delivery failed and will be tried again",
-                extra={
-                    "telling_id": delivery.telling_id,
-                    "channel": delivery.channel,
-                    "attempts": delivery.attempts + 1,
-                    "error": type(error).__name__,
-                    "again_in_s": wait,
-                },
+            self._results.append(self._failed(delivery, error))
+        else:
+            crash_point("alerts.deliver.sent")
+            self._results.append(
+                Result(
+                    delivery.delivery_id, tables.DELIVERED, self._clock.now_ms(), sent.status, sent.response
+                )
             )
-            await self._store.put_off(delivery.delivery_id, self._clock.now_ms() + round(wait * 1000))
-            return False
-        self._deliveries.labels(delivery.channel, "delivered").inc()
-        return True
+            self._count("delivered", failing=False)
+        self._metrics.seconds.labels(self._name).observe(time.monotonic() - began)
 
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            last = self._stopping
-            claimed = 0
-            try:
-                claimed = await self.deliver_due()
-            except Exception:
-                # The store is away: what was claimed is due again when the claim ends.
-                self._logger.warning("deliveries could not be taken from the store", exc_info=True)
-            if last:
-                return
-            if not claimed:
-                await self._wait()
+    def _failed(self, delivery: Delivery, error: Exception) -> Result:
+        attempts = delivery.attempts + 1
+        status, retry_after = 0, None
+        if isinstance(error, RefusedError):
+            status, retry_after, response = error.status, error.retry_after, error.response
+        elif isinstance(error, AddressRefusedError):
+            response = f"the address is refused: {error}"
+        else:
+            response = f"{type(error).__name__}: {error}"
+        now_ms = self._clock.now_ms()
+        if attempts >= self._settings.attempts:
+            self._count("dead", failing=True)
+            self._logger.error(
+                "a delivery is given up; replay it with `usher alerts replay`",
+                extra={"telling_id": delivery.telling_id, "channel": self._name, "attempts": attempts},
+            )
+            return Result(delivery.delivery_id, tables.DEAD, now_ms, status, response)
+        wait = retry_delay(attempts, retry_after, jitter=random.random()) * self._settings.retry_factor
+        self._count("failed", failing=True)
+        self._logger.warning(
+            "a delivery failed and will be tried again",
+            extra={
+                "telling_id": delivery.telling_id,
+                "channel": self._name,
+                "attempts": attempts,
+                "error": type(error).__name__,
+                "status": status,
+                "again_in_s": round(wait, 3),
+            },
+        )
+        return Result(delivery.delivery_id, tables.PENDING, now_ms + round(wait * 1000), status, response)
 
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(self._settings.poll_seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+    def _count(self, result: str, *, failing: bool) -> None:
+        self._metrics.deliveries.labels(self._name, result).inc()
+        self._metrics.failing.labels(self._name).set(failing)

@@ -2,33 +2,58 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from services.alerts.grouping import DEFAULT_WINDOW_SECONDS
+from services.common.client import ClientSettings
 from services.common.config import optional_secret
 from services.common.db import DatabaseSettings
 from services.common.server import ServerSettings
 from services.common.telemetry import TelemetrySettings
+
+DEFAULT_RULES = Path(__file__).parent / "defaults" / "alerting.yaml"
 
 
 @dataclass(frozen=True)
 class DeliverySettings:
     """How tellings go out. Durations are in seconds."""
 
-    batch: int = 100
-    """Deliveries taken at a time, 1 to 1,000."""
+    in_flight: int = 16
+    """Deliveries under way at once through one channel, 1 to 256."""
+    attempts: int = 12
+    """Tries of one delivery before it is a dead letter, 1 to 50."""
+    retry_factor: float = 1.0
+    """Stretches the waits between tries (2 s, three times as long each time, at most 4 h); tests shrink them."""
+    allow_networks: tuple[str, ...] = ()
+    """Networks (10.1.0.0/16) that webhooks may be called in although they are not public; without any, none."""
+    dead_after_seconds: float = 300.0
+    """A channel that has failed for so long without getting through raises an alert of its own."""
     poll_seconds: float = 1.0
     """How often the store is looked at where no call wakes the loop: for retries and for other processes' rows."""
-    claim_seconds: float = 10.0
+    claim_seconds: float = 20.0
     """How long a taken delivery is left alone by others: after a crash it goes out this much later."""
-    timeout_seconds: float = 5.0
+    timeout_seconds: float = 10.0
     """Longest single delivery; at most half a claim, or another process would repeat it meanwhile."""
 
     def __post_init__(self) -> None:
         problems = []
-        if not 1 <= self.batch <= 1_000:
-            problems.append("batch must be from 1 to 1,000")
-        for name in ("poll_seconds", "claim_seconds", "timeout_seconds"):
+        if not 1 <= self.in_flight <= 256:
+            problems.append("in_flight must be from 1 to 256")
+        if not 1 <= self.attempts <= 50:
+            problems.append("attempts must be from 1 to 50")
+        for network in self.allow_networks:
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                problems.append(f"allow_networks: {network} is no network")
+        for name in (
+            "poll_seconds",
+            "claim_seconds",
+            "timeout_seconds",
+            "retry_factor",
+            "dead_after_seconds",
+        ):
             if not getattr(self, name) > 0:
                 problems.append(f"{name} must be above 0")
         if self.timeout_seconds > self.claim_seconds / 2:
@@ -43,14 +68,12 @@ class AlertsSettings:
 
     server: ServerSettings
     database: DatabaseSettings
-    window_seconds: float = DEFAULT_WINDOW_SECONDS
-    """Messages this far apart, by event time, still make one alert; 1 to 86,400."""
+    rules_file: Path = DEFAULT_RULES
+    """Alerting rules (docs/alerting.md); what is shipped unless set."""
+    ingest: ClientSettings | None = None
+    """Where labels go; without it resolving writes none, and says so at start."""
     entity_key: str | None = optional_secret()
     """Key of the hash that stands for a user in logs. Without it a key is drawn at each start, and lines of two
     runs cannot be linked."""
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.window_seconds <= 86_400:
-            raise ValueError("window_seconds must be from 1 to 86,400")

@@ -101,7 +101,9 @@ def assemble(answers: Answers) -> tuple[Commit, int]:
         # Nor is what a person put on a list.
         hit = answers.hits[index]
         if outcome >= decision_pb2.OUTCOME_REVIEW and hit is None:
-            messages.append(alert_of(item, outcome, part))
+            assessment = assessments[index] if assessments is not None else b""
+            verdict = answers.verdicts[answers.verdict_of[index]]
+            messages.append(alert_of(item, outcome, part, verdict, assessment))
         if flag & ATTACK_MARKED:
             part += _marks(item)
         if missing:

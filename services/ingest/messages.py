@@ -7,10 +7,16 @@ from usher.alerts.v1 import alerts_pb2
 from usher.decision.v1 import decision_pb2
 from usher.ingest.v1 import lists_pb2
 
+_MOST_REGULATIONS = 32
 
-def alert_of(item: Item, outcome: int, part: bytes) -> alerts_pb2.AlertMessage:
-    """The message about a decision to review or block. `part` is scoring's part of it."""
+
+def alert_of(
+    item: Item, outcome: int, part: bytes, verdict: bytes, assessment: bytes
+) -> alerts_pb2.AlertMessage:
+    """The message about a decision to review or block, from scoring's, compliance's and fraud's parts of it."""
     decision = decision_pb2.Decision.FromString(part)
+    findings = decision_pb2.Verdict.FromString(verdict).findings
+    scored = len(decision.numbers) > decision_pb2.NUMBER_INDEX_VIOLATION_LIKELIHOOD
     blocked = outcome == decision_pb2.OUTCOME_BLOCK
     message = alerts_pb2.AlertMessage(
         tenant=item.tenant,
@@ -22,7 +28,16 @@ def alert_of(item: Item, outcome: int, part: bytes) -> alerts_pb2.AlertMessage:
         reasons=[reason.code for reason in decision.reasons],
         summary="An act was blocked" if blocked else "An act waits for review",
         traceparent=item.trace.traceparent if item.trace is not None else "",
+        segment=decision.segment,
+        regulations=sorted({finding.regulation for finding in findings})[:_MOST_REGULATIONS],
+        ring_id=decision_pb2.Assessment.FromString(assessment).ring_id,
+        likelihood=min(max(decision.numbers[decision_pb2.NUMBER_INDEX_VIOLATION_LIKELIHOOD], 0.0), 1.0)
+        if scored
+        else 0.0,
     )
+    for kind, value in (("device", item.device_id), ("address", item.address), ("payment", item.payment)):
+        if value:
+            message.subjects.add(kind=kind, value=value)
     message.event_time.FromMilliseconds(item.event_ms)
     return message
 

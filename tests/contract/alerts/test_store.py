@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from services.alerts import tables
+from services.alerts.rules import parse
+from services.alerts.selection import Filter
+from services.alerts.settings import DEFAULT_RULES
 from services.alerts.store import AlertStore, Position
+from services.alerts.store_deliveries import DeliveryStore, Result
+from services.alerts.tellings import Delivery
 from services.common.db import Database, DatabaseSettings, open_database
 from services.common.migrations import migrate
 from tests.unit.alerts.messages import MINUTE_MS, NOON_MS, TRACEPARENT, message
 from usher.alerts.v1 import alerts_pb2
 
+RULES = parse(DEFAULT_RULES.read_text())
+ALL = Filter()
 GROUPED, OPENED = alerts_pb2.RAISE_STATUS_GROUPED, alerts_pb2.RAISE_STATUS_OPENED
 DUPLICATE = alerts_pb2.RAISE_STATUS_DUPLICATE
 
@@ -33,7 +41,12 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 @pytest.fixture
 def store(database: Database) -> AlertStore:
-    return AlertStore(database, channels=["log"], window_seconds=1800)
+    return AlertStore(database, RULES)
+
+
+@pytest.fixture
+def deliveries(database: Database) -> DeliveryStore:
+    return DeliveryStore(database)
 
 
 def statuses(results: list[alerts_pb2.RaiseResult]) -> list[int]:
@@ -52,7 +65,7 @@ async def test_messages_are_grouped_over_calls(store: AlertStore) -> None:
     )
 
     assert statuses([*first, *second]) == [OPENED, GROUPED, OPENED]
-    newest, grouped = await store.list_alerts("acme", 0, 10, None)
+    newest, grouped = await store.list_alerts("acme", ALL, 10, None)
     assert grouped.alert_id == first[0].alert_id == second[0].alert_id
     assert (grouped.count, grouped.severity, list(grouped.reasons)) == (2, 4, [1, 2])
     assert (grouped.first_event_id, grouped.last_event_id) == ("e1", "e2")
@@ -70,12 +83,12 @@ async def test_messages_are_grouped_over_calls(store: AlertStore) -> None:
 
 async def test_a_repeat_changes_nothing(store: AlertStore, database: Database) -> None:
     first = await store.raise_messages([message()], NOON_MS)
-    before = await store.list_alerts("acme", 0, 10, None)
+    before = await store.list_alerts("acme", ALL, 10, None)
     again = await store.raise_messages([message(severity=4), message()], NOON_MS + 5)
 
     assert statuses(again) == [DUPLICATE, DUPLICATE]
     assert {result.alert_id for result in again} == {first[0].alert_id}
-    assert await store.list_alerts("acme", 0, 10, None) == before
+    assert await store.list_alerts("acme", ALL, 10, None) == before
     assert (count(database, "messages"), count(database, "deliveries")) == (1, 1)
 
 
@@ -84,14 +97,14 @@ async def test_nanoseconds_survive(store: AlertStore) -> None:
     exact.event_time.FromNanoseconds(1_795_348_800_123_456_789)
     await store.raise_messages([exact], NOON_MS)
 
-    (alert,) = await store.list_alerts("acme", 0, 10, None)
+    (alert,) = await store.list_alerts("acme", ALL, 10, None)
     assert alert.first_time.ToNanoseconds() == 1_795_348_800_123_456_789
 
 
 async def test_tenants_do_not_see_each_other(store: AlertStore) -> None:
     await store.raise_messages([message(), message(tenant="other")], NOON_MS)
 
-    assert [alert.tenant for alert in await store.list_alerts("other", 0, 10, None)] == ["other"]
+    assert [alert.tenant for alert in await store.list_alerts("other", ALL, 10, None)] == ["other"]
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat_also_at_equal_times(store: AlertStore) -> None:
@@ -99,7 +112,7 @@ async def test_pages_follow_each_other_without_gap_or_repeat_also_at_equal_times
     await store.raise_messages(sent, NOON_MS)
     pages: list[list[alerts_pb2.Alert]] = []
     after: Position | None = None
-    while page := await store.list_alerts("acme", 0, 3, after):
+    while page := await store.list_alerts("acme", ALL, 3, after):
         pages.append(page)
         after = Position(page[-1].last_time.ToNanoseconds(), page[-1].alert_id)
 
@@ -115,12 +128,24 @@ async def test_the_least_severity_is_inside(store: AlertStore) -> None:
         [message(f"e{level}", entity=f"u{level}", severity=level) for level in (1, 2, 3)], 0
     )
 
-    assert {alert.severity for alert in await store.list_alerts("acme", 2, 10, None)} == {2, 3}
+    assert {
+        alert.severity for alert in await store.list_alerts("acme", Filter(minimum_severity=2), 10, None)
+    } == {2, 3}
 
 
-async def test_a_delivery_is_claimed_once_delivered_once_and_shown(store: AlertStore) -> None:
+async def claim(deliveries: DeliveryStore, limit: int, now_ms: int, lease_ms: int) -> list[Delivery]:
+    return (await deliveries.exchange("log", [], limit, now_ms, lease_ms)).deliveries
+
+
+async def record(deliveries: DeliveryStore, now_ms: int, *results: Result) -> None:
+    await deliveries.exchange("log", results, 0, now_ms, 1000)
+
+
+async def test_a_delivery_is_claimed_once_delivered_once_and_shown(
+    store: AlertStore, deliveries: DeliveryStore
+) -> None:
     await store.raise_messages([message()], NOON_MS)
-    (claimed,) = await store.claim(10, NOON_MS, 1000)
+    (claimed,) = await claim(deliveries, 10, NOON_MS, 1000)
 
     assert (claimed.channel, claimed.change, claimed.severity) == (
         "log",
@@ -129,55 +154,91 @@ async def test_a_delivery_is_claimed_once_delivered_once_and_shown(store: AlertS
     )
     assert (claimed.traceparent, claimed.attempts) == (TRACEPARENT, 0)
     assert claimed.alert.entity == "u1"
-    assert await store.claim(10, NOON_MS + 999, 1000) == []
-    (listed,) = await store.list_alerts("acme", 0, 10, None)
+    assert await claim(deliveries, 10, NOON_MS + 999, 1000) == []
+    (listed,) = await store.list_alerts("acme", ALL, 10, None)
     assert list(listed.delivered_to) == []
 
-    await store.delivered([claimed.delivery_id], NOON_MS + 10)
-    assert await store.claim(10, NOON_MS + 10_000_000, 1000) == []
-    (listed,) = await store.list_alerts("acme", 0, 10, None)
+    await record(deliveries, NOON_MS + 10, Result(claimed.delivery_id, tables.DELIVERED, 0, 202, "ok"))
+    assert await claim(deliveries, 10, NOON_MS + 10_000_000, 1000) == []
+    (listed,) = await store.list_alerts("acme", ALL, 10, None)
     assert list(listed.delivered_to) == ["log"]
+    (logged,) = await deliveries.of_alert("acme", listed.alert_id)
+    assert (logged.state, logged.status, logged.response, logged.attempts) == (2, 202, "ok", 1)
 
 
-async def test_what_was_claimed_and_not_delivered_is_due_again(store: AlertStore) -> None:
+async def test_what_was_claimed_and_not_delivered_is_due_again(
+    store: AlertStore, deliveries: DeliveryStore
+) -> None:
     await store.raise_messages([message()], NOON_MS)
-    (lost,) = await store.claim(10, NOON_MS, 1000)
-    (again,) = await store.claim(10, NOON_MS + 1000, 1000)
+    (lost,) = await claim(deliveries, 10, NOON_MS, 1000)
+    (again,) = await claim(deliveries, 10, NOON_MS + 1000, 1000)
 
     assert again.telling_id == lost.telling_id
-
-
-async def test_a_failed_try_is_counted_and_put_off(store: AlertStore) -> None:
-    await store.raise_messages([message()], NOON_MS)
-    (claimed,) = await store.claim(10, NOON_MS, 1000)
-    await store.put_off(claimed.delivery_id, NOON_MS + 60_000)
-
-    assert await store.claim(10, NOON_MS + 59_999, 1000) == []
-    (again,) = await store.claim(10, NOON_MS + 60_000, 1000)
     assert again.attempts == 1
 
 
-async def test_a_graver_message_is_told_again_and_a_like_one_is_not(store: AlertStore) -> None:
+async def test_a_failed_try_is_logged_and_put_off_and_a_dead_one_can_be_replayed(
+    store: AlertStore, deliveries: DeliveryStore
+) -> None:
+    await store.raise_messages([message()], NOON_MS)
+    (claimed,) = await claim(deliveries, 10, NOON_MS, 1000)
+    later = NOON_MS + 60_000
+    await record(deliveries, NOON_MS, Result(claimed.delivery_id, tables.PENDING, later, 503, "busy"))
+
+    assert await claim(deliveries, 10, later - 1, 1000) == []
+    assert (await deliveries.exchange("log", [], 10, NOON_MS, 1000)).next_due_ms == later
+    (again,) = await claim(deliveries, 10, later, 1000)
+    assert again.attempts == 1
+    assert [one.channel for one in await deliveries.trouble(later, 60_000)] == ["log"]
+    await record(deliveries, later, Result(claimed.delivery_id, tables.DEAD, later, 503, "busy"))
+    assert await claim(deliveries, 10, later + 10**9, 1000) == []
+    assert await deliveries.replay("other", [], "", later) == 0
+    assert await deliveries.replay("acme", [], "log", later) == 1
+    (replayed,) = await claim(deliveries, 10, later, 1000)
+    assert (replayed.telling_id, replayed.attempts) == (claimed.telling_id, 0)
+
+
+async def test_a_graver_message_is_told_again_and_a_like_one_is_not(
+    store: AlertStore, deliveries: DeliveryStore
+) -> None:
     await store.raise_messages([message("e1", severity=2)], NOON_MS)
     await store.raise_messages([message("e2", severity=2)], NOON_MS)
     await store.raise_messages([message("e3", severity=4)], NOON_MS)
 
-    claimed = await store.claim(10, NOON_MS, 1000)
-    assert [(item.change, item.severity, item.alert.count) for item in claimed] == [
-        ("opened", 2, 3),
-        ("escalated", 4, 3),
-    ]
+    told = []
+    while found := await claim(deliveries, 10, NOON_MS, 1000):
+        # What is about one entity goes out one after the other, in order.
+        (one,) = found
+        told.append((one.change, one.severity, one.alert.count))
+        await record(deliveries, NOON_MS, Result(one.delivery_id, tables.DELIVERED, NOON_MS, 0, ""))
+    assert told == [("opened", 2, 3), ("escalated", 4, 3)]
 
 
-async def test_claims_are_shared_out_in_order(store: AlertStore) -> None:
-    await store.raise_messages([message(f"e{number}", entity=f"u{number}") for number in range(5)], NOON_MS)
-    first, second = await asyncio.gather(store.claim(3, NOON_MS, 9000), store.claim(3, NOON_MS, 9000))
+async def test_a_try_that_waits_holds_up_its_entity_and_no_other(
+    store: AlertStore, deliveries: DeliveryStore
+) -> None:
+    await store.raise_messages([message("e1", severity=2)], NOON_MS)
+    (first,) = await claim(deliveries, 10, NOON_MS, 1000)
+    later = NOON_MS + 60_000
+    await record(deliveries, NOON_MS, Result(first.delivery_id, tables.PENDING, later, 0, "down"))
+    await store.raise_messages([message("e2", severity=4), message("e3", entity="u2")], NOON_MS)
 
-    numbers = [item.delivery_id for item in [*first, *second]]
-    assert len(set(numbers)) == len(numbers) == 5 or len(set(numbers)) == len(numbers) == 3
-    assert [item.delivery_id for item in first] == sorted(item.delivery_id for item in first)
-    rest = await store.claim(5, NOON_MS, 9000)
-    assert len(numbers) + len(rest) == 5
+    (other,) = await claim(deliveries, 10, NOON_MS, 1000)
+    assert other.alert.entity == "u2"
+    about_u1 = [one for one in await claim(deliveries, 10, later, 1000) if one.alert.entity == "u1"]
+    assert [one.telling_id for one in about_u1] == [first.telling_id]
+
+
+async def test_claims_are_shared_out_the_gravest_first(store: AlertStore, deliveries: DeliveryStore) -> None:
+    sent = [message(f"e{number}", entity=f"u{number}", severity=1 + number % 4) for number in range(8)]
+    await store.raise_messages(sent, NOON_MS)
+    first, second = await asyncio.gather(
+        claim(deliveries, 4, NOON_MS, 9000), claim(deliveries, 4, NOON_MS, 9000)
+    )
+    rest = await claim(deliveries, 8, NOON_MS, 9000)
+
+    assert len({one.delivery_id for one in [*first, *second, *rest]}) == 8
+    assert [4, 4] in [[one.severity for one in found][:2] for found in (first, second)]
 
 
 async def test_calls_at_the_same_time_open_one_alert(store: AlertStore, database: Database) -> None:
@@ -187,7 +248,7 @@ async def test_calls_at_the_same_time_open_one_alert(store: AlertStore, database
 
     flat = [result for answered in results for result in answered]
     assert sorted(statuses(flat)) == sorted([OPENED] + [GROUPED] * 9 + [DUPLICATE] * 10)
-    (alert,) = await store.list_alerts("acme", 0, 10, None)
+    (alert,) = await store.list_alerts("acme", ALL, 10, None)
     assert alert.count == 10
     assert count(database, "deliveries") == 1
 

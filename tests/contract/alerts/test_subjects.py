@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from services.alerts import tables
+from services.alerts.rules import parse
+from services.alerts.selection import Filter
+from services.alerts.settings import DEFAULT_RULES
 from services.alerts.store import AlertStore
+from services.alerts.store_deliveries import DeliveryStore, Result
 from services.alerts.store_subject import AlertsSubjects
 from services.common.db import Database, DatabaseSettings, open_database
 from services.common.erased import Entry, ErasedRows, subject_of
@@ -45,7 +50,7 @@ def everything(database: Database) -> str:
 
 
 async def raise_some(database: Database) -> AlertStore:
-    store = AlertStore(database, channels=["log"], window_seconds=1800)
+    store = AlertStore(database, parse(DEFAULT_RULES.read_text()))
     await store.raise_messages(
         [
             message("ev-a1", entity=ANNA),
@@ -61,8 +66,11 @@ async def test_a_person_goes_and_alerts_about_other_things_lose_the_name(
     database: Database, subjects: AlertsSubjects
 ) -> None:
     store = await raise_some(database)
-    [first, *_] = await store.claim(10, NOON_MS, 1000)
-    await store.delivered([first.delivery_id], NOON_MS)
+    deliveries = DeliveryStore(database)
+    about = [one for one in (await deliveries.exchange("log", [], 10, NOON_MS, 1000)).deliveries]
+    first = next(one for one in about if one.alert.entity == ANNA)
+    sent = Result(first.delivery_id, tables.DELIVERED, NOON_MS, 0, "")
+    await deliveries.exchange("log", [sent], 0, NOON_MS, 1000)
     subject = Subject("acme", ANNA, frozenset(("ev-a1", "ev-a2")))
     assert any((await subjects.remaining(subject)).values())
 
@@ -76,7 +84,7 @@ async def test_a_person_goes_and_alerts_about_other_things_lose_the_name(
     assert "ev-a1" not in rows
     assert "ev-a2" not in rows
     assert BOB in rows
-    left = await store.list_alerts("acme", 0, 10, None)
+    left = await store.list_alerts("acme", Filter(), 10, None)
     assert {alert.entity for alert in left} == {BOB, "ring_1"}
     # The same message again opens nothing anew.
     [again] = await store.raise_messages([message("ev-a1", entity=ANNA)], NOON_MS)
@@ -94,7 +102,11 @@ async def test_an_export_tells_the_persons_alerts_only(database: Database, subje
 async def test_a_longer_name_is_another_person(database: Database, subjects: AlertsSubjects) -> None:
     store = await raise_some(database)
     await subjects.erase(Subject("acme", "anna"), KEY, None)
-    assert {alert.entity for alert in await store.list_alerts("acme", 0, 10, None)} == {ANNA, BOB, "ring_1"}
+    assert {alert.entity for alert in await store.list_alerts("acme", Filter(), 10, None)} == {
+        ANNA,
+        BOB,
+        "ring_1",
+    }
 
 
 async def test_the_ledger_is_applied_again(database: Database, subjects: AlertsSubjects) -> None:

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from services.alerts import faults
-from services.alerts.channels import Delivery, LogChannel
-from services.alerts.delivery import Deliverer, backoff_seconds
+from services.alerts import faults, tables
+from services.alerts.channels import LogChannel, RefusedError, Sent
+from services.alerts.delivery import Deliverer
 from services.alerts.grouping import Grouping
-from services.alerts.settings import DeliverySettings
+from services.alerts.rules import parse
+from services.alerts.settings import DEFAULT_RULES, DeliverySettings
+from services.alerts.store_deliveries import Exchange, Result
+from services.alerts.tellings import Delivery
 from services.common.clock import ManualClock
 from services.common.config import ConfigError
 from services.common.telemetry import JsonFormatter, Telemetry, TelemetrySettings
@@ -24,9 +27,9 @@ from usher.alerts.v1 import alerts_pb2
 
 
 def delivery(number: int = 1, **fields: object) -> Delivery:
-    grouping = Grouping(1, {}, [])
+    grouping = Grouping(parse(DEFAULT_RULES.read_text()), {}, [])
     grouping.take(message(**fields), 0)  # type: ignore[arg-type]
-    (telling,) = grouping.tellings()
+    (telling,) = grouping.candidates()
     return Delivery(
         number,
         telling.telling_id,
@@ -42,35 +45,39 @@ def delivery(number: int = 1, **fields: object) -> Delivery:
 @dataclass
 class MemoryStore:
     due: list[Delivery]
-    done: list[int] = field(default_factory=list)
-    again: list[tuple[int, int]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def claim(self, limit: int, now_ms: int, claim_ms: int) -> list[Delivery]:
+    async def exchange(
+        self, channel: str, results: Sequence[Result], limit: int, now_ms: int, lease_ms: int
+    ) -> Exchange:
+        self.results += results
+        if results:
+            self.recorded.set()
         taken, self.due = self.due[:limit], self.due[limit:]
-        return taken
+        return Exchange(taken, 0)
 
-    async def delivered(self, delivery_ids: Sequence[int], now_ms: int) -> None:
-        self.done.extend(delivery_ids)
-        self.recorded.set()
-
-    async def put_off(self, delivery_id: int, due_ms: int) -> None:
-        self.again.append((delivery_id, due_ms))
+    def ended(self, state: int) -> list[int]:
+        return [one.delivery_id for one in self.results if one.state == state]
 
 
 @dataclass
 class Recorder:
     failing: set[int] = field(default_factory=set)
     hanging: set[int] = field(default_factory=set)
+    busy: set[int] = field(default_factory=set)
     seen: list[int] = field(default_factory=list)
-    name: str = "log"
+    kind: str = "log"
 
-    async def deliver(self, delivery: Delivery) -> None:
+    async def deliver(self, delivery: Delivery) -> Sent:
+        if delivery.delivery_id in self.busy:
+            raise RefusedError(429, "slow down", 120.0)
         if delivery.delivery_id in self.failing:
             raise OSError("the recipient's address stands here")
         if delivery.delivery_id in self.hanging:
             await asyncio.sleep(60)
         self.seen.append(delivery.delivery_id)
+        return Sent(202, "taken")
 
 
 def deliverer(
@@ -89,7 +96,8 @@ async def test_what_is_due_goes_out_in_order_and_is_recorded() -> None:
     store, channel = MemoryStore([delivery(1), delivery(2), delivery(3)]), Recorder()
 
     assert await deliverer(store, channel).deliver_due() == 3
-    assert channel.seen == store.done == [1, 2, 3]
+    assert channel.seen == store.ended(tables.DELIVERED) == [1, 2, 3]
+    assert {(one.status, one.response) for one in store.results} == {(202, "taken")}
 
 
 async def test_a_failure_is_put_off_and_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
@@ -97,8 +105,10 @@ async def test_a_failure_is_put_off_and_does_not_stop_the_others(caplog: pytest.
     with caplog.at_level(logging.WARNING):
         await deliverer(store, channel).deliver_due()
 
-    assert store.done == [2]
-    assert store.again == [(1, NOON_MS + 1000)]
+    assert store.ended(tables.DELIVERED) == [2]
+    (again,) = [one for one in store.results if one.state == tables.PENDING]
+    assert again.delivery_id == 1
+    assert NOON_MS + 1_000 <= again.due_ms <= NOON_MS + 2_000
     assert [record.__dict__["error"] for record in caplog.records] == ["OSError"]
     assert "address" not in caplog.text
 
@@ -107,12 +117,45 @@ async def test_a_channel_that_hangs_is_given_up_on() -> None:
     store, channel = MemoryStore([delivery(1), delivery(2)]), Recorder(hanging={1})
     await deliverer(store, channel, timeout_seconds=0.05).deliver_due()
 
-    assert store.done == [2]
-    assert [number for number, _ in store.again] == [1]
+    assert store.ended(tables.DELIVERED) == [2]
+    assert store.ended(tables.PENDING) == [1]
 
 
-def test_waits_double_up_to_five_minutes() -> None:
-    assert [backoff_seconds(attempts) for attempts in (0, 1, 2, 8, 9, 1000)] == [1, 2, 4, 256, 300, 300]
+async def test_the_other_ends_delay_is_respected_and_its_answer_kept() -> None:
+    store = MemoryStore([delivery(1)])
+    await deliverer(store, Recorder(busy={1})).deliver_due()
+
+    (again,) = store.results
+    assert (again.status, again.response, again.due_ms) == (429, "slow down", NOON_MS + 120_000)
+
+
+async def test_after_the_last_try_it_is_a_dead_letter() -> None:
+    store = MemoryStore([delivery(1)._replace(attempts=11)])
+    await deliverer(store, Recorder(failing={1})).deliver_due()
+
+    assert store.ended(tables.DEAD) == [1]
+
+
+async def test_a_channel_that_hangs_delays_no_other() -> None:
+    stores = {name: MemoryStore([delivery(1)]) for name in ("dead", "well")}
+
+    class Both:
+        async def exchange(self, channel: str, *args: object) -> Exchange:
+            return await stores[channel].exchange(channel, *args)  # type: ignore[arg-type]
+
+    loops = Deliverer(
+        Both(),
+        {"dead": Recorder(hanging={1}), "well": Recorder()},
+        DeliverySettings(timeout_seconds=0.5, claim_seconds=1.0),
+        telemetry=Telemetry("alerts", TelemetrySettings(), None),
+        clock=ManualClock(NOON_MS),
+    )
+    loops.start()
+    async with asyncio.timeout(5):
+        await stores["well"].recorded.wait()
+        assert not stores["dead"].recorded.is_set()
+        await loops.stop()
+    assert stores["dead"].ended(tables.PENDING) == [1]
 
 
 async def test_the_loop_wakes_when_told_and_delivers_once_more_when_stopped() -> None:

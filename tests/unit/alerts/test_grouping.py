@@ -10,24 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.alerts.grouping import (
-    DEFAULT_WINDOW_SECONDS,
     ESCALATED,
     MAX_REASONS_PER_ALERT,
     OPENED,
     Grouping,
+    Known,
     group_key,
     message_key,
 )
+from services.alerts.rules import parse
+from services.alerts.settings import DEFAULT_RULES
 from tests.unit.alerts.messages import MINUTE_MS, NOON_MS, TRACEPARENT, message
 from usher.alerts.v1 import alerts_pb2
 
-WINDOW_NS = round(DEFAULT_WINDOW_SECONDS * 1e9)
+RULES = parse(DEFAULT_RULES.read_text())
+WINDOW_NS = RULES.grouped("decision.block").window_ns
 GROUPED, NEW = alerts_pb2.RAISE_STATUS_GROUPED, alerts_pb2.RAISE_STATUS_OPENED
 DUPLICATE = alerts_pb2.RAISE_STATUS_DUPLICATE
 
 
 def grouped(*messages: alerts_pb2.AlertMessage) -> tuple[Grouping, list[alerts_pb2.RaiseResult]]:
-    grouping = Grouping(WINDOW_NS, {}, [])
+    grouping = Grouping(RULES, {}, [])
     return grouping, [grouping.take(item, NOON_MS * 1_000_000) for item in messages]
 
 
@@ -112,12 +115,12 @@ def test_a_repeat_within_the_call_changes_nothing() -> None:
 
 
 def test_a_repeat_of_an_earlier_call_names_its_alert() -> None:
-    grouping = Grouping(WINDOW_NS, {message_key(message()): "alert_of_before"}, [])
+    grouping = Grouping(RULES, {message_key(message()): "alert_of_before"}, [])
     result = grouping.take(message(), 0)
 
     assert (result.status, result.alert_id) == (DUPLICATE, "alert_of_before")
     assert not grouping.changed
-    assert not grouping.tellings()
+    assert not grouping.candidates()
 
 
 def test_a_late_message_becomes_the_first() -> None:
@@ -140,7 +143,7 @@ def test_between_two_alerts_the_later_one_is_joined() -> None:
 def test_without_a_time_the_time_of_receipt_stands_in() -> None:
     untimed = message()
     untimed.ClearField("event_time")
-    grouping = Grouping(WINDOW_NS, {}, [])
+    grouping = Grouping(RULES, {}, [])
     grouping.take(untimed, NOON_MS * 1_000_000)
 
     assert only(grouping).first_time.ToMilliseconds() == NOON_MS
@@ -164,30 +167,31 @@ def test_reasons_are_a_union_of_at_most_32_in_order_of_arrival() -> None:
 
 def test_opening_is_told_once_a_call_with_the_severity_reached() -> None:
     grouping, results = grouped(message(severity=1), message("e2", severity=3), message("e3", severity=2))
-    (telling,) = grouping.tellings()
+    (telling,) = grouping.candidates()
 
     assert (telling.alert_id, telling.change, telling.severity) == (results[0].alert_id, OPENED, 3)
 
 
 def test_only_a_graver_message_is_told_again() -> None:
     first, _ = grouped(message(severity=2))
-    again = Grouping(WINDOW_NS, {}, first.changed.values())
+    (opened,) = first.candidates()
+    again = Grouping(RULES, {}, [Known(only(first), 2, 0)])
     again.take(message("e2", severity=2, minutes=1), 0)
-    assert again.tellings() == []
+    assert again.candidates() == []
 
     other = "00-0af7651916cd43dd8448eb211c80319c-00000000000000aa-01"
     again.take(message("e3", severity=4, minutes=2, traceparent=other), 0)
-    (telling,) = again.tellings()
+    (telling,) = again.candidates()
     assert (telling.change, telling.severity, telling.traceparent) == (ESCALATED, 4, other)
-    assert telling.telling_id != first.tellings()[0].telling_id
+    assert telling.telling_id != opened.telling_id
 
 
 def test_a_traceparent_that_cannot_be_read_is_left_out() -> None:
     good, _ = grouped(message())
     bad, _ = grouped(message(traceparent="nonsense"))
 
-    assert good.tellings()[0].traceparent == TRACEPARENT
-    assert bad.tellings()[0].traceparent == ""
+    assert good.candidates()[0].traceparent == TRACEPARENT
+    assert bad.candidates()[0].traceparent == ""
 
 
 messages = st.lists(
@@ -208,7 +212,7 @@ messages = st.lists(
 def test_two_calls_make_the_same_alerts_as_one(sent: list[alerts_pb2.AlertMessage], cut: int) -> None:
     whole, results = grouped(*sent)
     first, before = grouped(*sent[:cut])
-    second = Grouping(WINDOW_NS, first.new_keys, first.changed.values())
+    second = Grouping(RULES, first.new_keys, [Known(one, 0, 0) for one in first.changed.values()])
     after = [second.take(item, 0) for item in sent[cut:]]
 
     assert [*before, *after] == results

@@ -26,7 +26,10 @@ if _version_not_supported:
 
 
 class AlertsServiceStub:
-    """Takes messages from the outboxes of the mesh, groups them into alerts and delivers those.
+    """Takes messages from the outboxes of the mesh, groups them into alerts, delivers those and keeps incidents.
+
+    Errors of every call but RaiseAlerts: UNAUTHENTICATED, PERMISSION_DENIED; INVALID_ARGUMENT (TENANT_INVALID,
+    ACTOR_MISSING, PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID); UNAVAILABLE.
     """
 
     def __init__(self, channel):
@@ -45,10 +48,83 @@ class AlertsServiceStub:
                 request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListAlertsRequest.SerializeToString,
                 response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListAlertsResponse.FromString,
                 _registered_method=True)
+        self.GetAlert = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/GetAlert',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetAlertRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetAlertResponse.FromString,
+                _registered_method=True)
+        self.WatchAlerts = channel.unary_stream(
+                '/usher.alerts.v1.AlertsService/WatchAlerts',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.WatchAlertsRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.WatchAlertsResponse.FromString,
+                _registered_method=True)
+        self.GetWorkQueue = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/GetWorkQueue',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetWorkQueueRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetWorkQueueResponse.FromString,
+                _registered_method=True)
+        self.ActOnAlerts = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/ActOnAlerts',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ActOnAlertsRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ActOnAlertsResponse.FromString,
+                _registered_method=True)
+        self.SnoozeEntity = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/SnoozeEntity',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.SnoozeEntityRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.SnoozeEntityResponse.FromString,
+                _registered_method=True)
+        self.LiftSnooze = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/LiftSnooze',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.LiftSnoozeRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.LiftSnoozeResponse.FromString,
+                _registered_method=True)
+        self.ListSnoozes = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/ListSnoozes',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListSnoozesRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListSnoozesResponse.FromString,
+                _registered_method=True)
+        self.ListDeliveries = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/ListDeliveries',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListDeliveriesRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.ReplayDeliveries = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/ReplayDeliveries',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ReplayDeliveriesRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ReplayDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.TestRoute = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/TestRoute',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.TestRouteRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.TestRouteResponse.FromString,
+                _registered_method=True)
+        self.CreateIncident = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/CreateIncident',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.CreateIncidentRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.CreateIncidentResponse.FromString,
+                _registered_method=True)
+        self.GetIncident = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/GetIncident',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetIncidentRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetIncidentResponse.FromString,
+                _registered_method=True)
+        self.ListIncidents = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/ListIncidents',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListIncidentsRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListIncidentsResponse.FromString,
+                _registered_method=True)
+        self.UpdateIncident = channel.unary_unary(
+                '/usher.alerts.v1.AlertsService/UpdateIncident',
+                request_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.UpdateIncidentRequest.SerializeToString,
+                response_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.UpdateIncidentResponse.FromString,
+                _registered_method=True)
 
 
 class AlertsServiceServicer:
-    """Takes messages from the outboxes of the mesh, groups them into alerts and delivers those.
+    """Takes messages from the outboxes of the mesh, groups them into alerts, delivers those and keeps incidents.
+
+    Errors of every call but RaiseAlerts: UNAUTHENTICATED, PERMISSION_DENIED; INVALID_ARGUMENT (TENANT_INVALID,
+    ACTOR_MISSING, PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID); UNAVAILABLE.
     """
 
     def RaiseAlerts(self, request, context):
@@ -68,6 +144,115 @@ class AlertsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAlert(self, request, context):
+        """One alert with what was told of it, to whom and with what answer. Errors: NOT_FOUND (ALERT_UNKNOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAlerts(self, request, context):
+        """Streams alerts as they open or change, in order of `changed`, from a place on; an alert that changed several times
+        meanwhile comes once, as it stands. A piece without alerts is a sign of life.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWorkQueue(self, request, context):
+        """What to work on today: alerts that wait for somebody, the greatest expected loss first, and how far the day's
+        capacity reaches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActOnAlerts(self, request, context):
+        """Acknowledges, assigns, resolves or opens again one alert or many. With `preview` nothing changes and the answer
+        says what would. Idempotent: an alert that is there already is not counted as changed.
+        Errors: INVALID_ARGUMENT (ACT_INVALID, SELECTION_INVALID), FAILED_PRECONDITION (SELECTION_TOO_LARGE: 10,000).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SnoozeEntity(self, request, context):
+        """Keeps one entity quiet until a time: its alerts are kept and counted, and nobody is told. When the time is over,
+        what was not told and still waits is told.
+        Errors: INVALID_ARGUMENT (SNOOZE_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LiftSnooze(self, request, context):
+        """Ends a snooze before its time. Idempotent. Errors: NOT_FOUND (SNOOZE_UNKNOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSnoozes(self, request, context):
+        """Snoozes that hold, the one that ends first at the front; at most 1,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeliveries(self, request, context):
+        """What was sent, is waiting or is dead, newest first, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeliveries(self, request, context):
+        """Sends dead letters again, with all their tries before them; under their old ids, so that a receiver that has one
+        knows it. Answers how many.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestRoute(self, request, context):
+        """Who would be told of a message, when, and by which route. Nothing is sent or kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateIncident(self, request, context):
+        """Opens an incident by hand, over alerts of one tenant. Errors: INVALID_ARGUMENT (INCIDENT_INVALID), NOT_FOUND
+        (ALERT_UNKNOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetIncident(self, request, context):
+        """One incident with its timeline. Errors: NOT_FOUND (INCIDENT_UNKNOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIncidents(self, request, context):
+        """Incidents, newest first, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateIncident(self, request, context):
+        """Moves an incident to another state, assigns it, writes a note or a link, or adds alerts. Resolving it writes a
+        label for each of its decisions, which ingest keeps and training and fraud read.
+        Errors: NOT_FOUND (INCIDENT_UNKNOWN, ALERT_UNKNOWN), INVALID_ARGUMENT (INCIDENT_INVALID), FAILED_PRECONDITION
+        (INCIDENT_STATE: the message names the states that may follow).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AlertsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +266,76 @@ def add_AlertsServiceServicer_to_server(servicer, server):
                     request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListAlertsRequest.FromString,
                     response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListAlertsResponse.SerializeToString,
             ),
+            'GetAlert': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAlert,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetAlertRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetAlertResponse.SerializeToString,
+            ),
+            'WatchAlerts': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAlerts,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.WatchAlertsRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.WatchAlertsResponse.SerializeToString,
+            ),
+            'GetWorkQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWorkQueue,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetWorkQueueRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetWorkQueueResponse.SerializeToString,
+            ),
+            'ActOnAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActOnAlerts,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ActOnAlertsRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ActOnAlertsResponse.SerializeToString,
+            ),
+            'SnoozeEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.SnoozeEntity,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.SnoozeEntityRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.SnoozeEntityResponse.SerializeToString,
+            ),
+            'LiftSnooze': grpc.unary_unary_rpc_method_handler(
+                    servicer.LiftSnooze,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.LiftSnoozeRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.LiftSnoozeResponse.SerializeToString,
+            ),
+            'ListSnoozes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSnoozes,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListSnoozesRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListSnoozesResponse.SerializeToString,
+            ),
+            'ListDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeliveries,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListDeliveriesRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'ReplayDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeliveries,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ReplayDeliveriesRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ReplayDeliveriesResponse.SerializeToString,
+            ),
+            'TestRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestRoute,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.TestRouteRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.TestRouteResponse.SerializeToString,
+            ),
+            'CreateIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateIncident,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.CreateIncidentRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.CreateIncidentResponse.SerializeToString,
+            ),
+            'GetIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIncident,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetIncidentRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.GetIncidentResponse.SerializeToString,
+            ),
+            'ListIncidents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIncidents,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListIncidentsRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.ListIncidentsResponse.SerializeToString,
+            ),
+            'UpdateIncident': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateIncident,
+                    request_deserializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.UpdateIncidentRequest.FromString,
+                    response_serializer=usher_dot_alerts_dot_v1_dot_alerts__pb2.UpdateIncidentResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'usher.alerts.v1.AlertsService', rpc_method_handlers)
@@ -90,7 +345,10 @@ def add_AlertsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AlertsService:
-    """Takes messages from the outboxes of the mesh, groups them into alerts and delivers those.
+    """Takes messages from the outboxes of the mesh, groups them into alerts, delivers those and keeps incidents.
+
+    Errors of every call but RaiseAlerts: UNAUTHENTICATED, PERMISSION_DENIED; INVALID_ARGUMENT (TENANT_INVALID,
+    ACTOR_MISSING, PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID); UNAVAILABLE.
     """
 
     @staticmethod
@@ -137,6 +395,384 @@ class AlertsService:
             '/usher.alerts.v1.AlertsService/ListAlerts',
             usher_dot_alerts_dot_v1_dot_alerts__pb2.ListAlertsRequest.SerializeToString,
             usher_dot_alerts_dot_v1_dot_alerts__pb2.ListAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAlert(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/GetAlert',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.GetAlertRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.GetAlertResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/WatchAlerts',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.WatchAlertsRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.WatchAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWorkQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/GetWorkQueue',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.GetWorkQueueRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.GetWorkQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActOnAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/ActOnAlerts',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ActOnAlertsRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ActOnAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SnoozeEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/SnoozeEntity',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.SnoozeEntityRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.SnoozeEntityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LiftSnooze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/LiftSnooze',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.LiftSnoozeRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.LiftSnoozeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSnoozes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/ListSnoozes',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ListSnoozesRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ListSnoozesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/ListDeliveries',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ListDeliveriesRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/ReplayDeliveries',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ReplayDeliveriesRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ReplayDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/TestRoute',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.TestRouteRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.TestRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/CreateIncident',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.CreateIncidentRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.CreateIncidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/GetIncident',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.GetIncidentRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.GetIncidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIncidents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/ListIncidents',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ListIncidentsRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.ListIncidentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateIncident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.alerts.v1.AlertsService/UpdateIncident',
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.UpdateIncidentRequest.SerializeToString,
+            usher_dot_alerts_dot_v1_dot_alerts__pb2.UpdateIncidentResponse.FromString,
             options,
             channel_credentials,
             insecure,
