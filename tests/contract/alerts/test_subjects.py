@@ -67,7 +67,7 @@ async def test_a_person_goes_and_alerts_about_other_things_lose_the_name(
 ) -> None:
     store = await raise_some(database)
     deliveries = DeliveryStore(database)
-    about = [one for one in (await deliveries.exchange("log", [], 10, NOON_MS, 1000)).deliveries]
+    about = (await deliveries.exchange("log", [], 10, NOON_MS, 1000)).deliveries
     first = next(one for one in about if one.alert.entity == ANNA)
     sent = Result(first.delivery_id, tables.DELIVERED, NOON_MS, 0, "")
     await deliveries.exchange("log", [sent], 0, NOON_MS, 1000)

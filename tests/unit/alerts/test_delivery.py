@@ -245,7 +245,7 @@ def test_crash_points_of_other_services_are_left_to_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"batch": 0}, {"poll_seconds": 0.0}, {"claim_seconds": 4.0, "timeout_seconds": 3.0}]
+    "values", [{"in_flight": 0}, {"poll_seconds": 0.0}, {"claim_seconds": 4.0, "timeout_seconds": 3.0}]
 )
 def test_delivery_settings_out_of_bounds_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be"):
