@@ -76,6 +76,7 @@ def mesh(home: Home, run: Path, port: int, policy_set: str, environment: Mapping
             env.setdefault("USHER_FRAUD_SNAPSHOT_DIR", str(home.path / "fraud"))
         if name == "alerts":
             env.setdefault("USHER_ALERTS_ENTITY_KEY_FILE", str(home.entity_key))
+            env["USHER_ALERTS_INGEST_TARGET"] = f"unix:{sockets['ingest']}"
         if name == "ingest":
             env.setdefault("USHER_INGEST_POLICY_SET", policy_set)
             if home.places.is_dir():

@@ -84,8 +84,11 @@ class Hours:
             if day.weekday() not in self.days:
                 continue
             wall = datetime.datetime.combine(day, datetime.time(self.start // 60, self.start % 60))
-            # A wall time that the clock skips is read with the offset before it, which lands after the gap.
-            begins = round(wall.replace(tzinfo=self.zone, fold=0).timestamp() * 1000)
+            begins = round(wall.replace(tzinfo=self.zone).timestamp() * 1000)
+            if datetime.datetime.fromtimestamp(begins / 1000, self.zone).replace(tzinfo=None) != wall:
+                # The clock skips this wall time: the first minute after the gap that lies within the hours.
+                before = round(wall.replace(tzinfo=self.zone, fold=1).timestamp() * 1000)
+                begins = next(one for one in range(before, begins + 1, _MINUTE_MS) if self.holds(one))
             if begins >= at_ms:
                 return begins
         raise AssertionError("hours without a day are refused at load")
