@@ -40,7 +40,7 @@ else
 endif
 
 .PHONY: check
-check: $(STAMP) lint types proto-check proto-lint proto-breaking ## Lint, format, types, contracts, import rules
+check: $(STAMP) lint types proto-check proto-lint proto-breaking regulations-check ## Lint, format, types, contracts, import rules
 	@$(BIN)/pytest -q --no-header tests/test_architecture.py
 
 .PHONY: bench
@@ -57,6 +57,10 @@ fmt: $(STAMP) ## Format the code and repair what lint can repair
 .PHONY: proto
 proto: $(STAMP) ## Generate the code of the contracts beside their .proto files
 	@$(BIN)/python scripts/protoc.py
+
+.PHONY: regulations
+regulations: $(STAMP) ## Write docs/regulations.md from the regulation packs
+	@$(BIN)/python -m services.compliance.offline document docs/regulations.md
 
 .PHONY: clean
 clean: ## Remove .venv, caches and build results; not the state in .usher
@@ -81,6 +85,10 @@ types: $(STAMP) ## mypy
 .PHONY: proto-check
 proto-check: $(STAMP) ## Is the generated code fresh?
 	@$(BIN)/python scripts/protoc.py --check
+
+.PHONY: regulations-check
+regulations-check: $(STAMP) ## Is docs/regulations.md what the packs say?
+	@$(BIN)/python -m services.compliance.offline document docs/regulations.md --check
 
 .PHONY: proto-lint
 proto-lint: $(STAMP) ## buf lint (STANDARD)

@@ -153,7 +153,7 @@ def _document(packs: Sequence[Pack], file: Path, check: bool) -> int:
     except OSError as error:
         raise UnusableError(f"{file}: {error.strerror}") from error
     if not fresh:
-        _say(f"{file} is not what the packs say: run `python -m services.compliance.offline document {file}`")
+        _say(f"{file} is not what the packs say: run `make regulations`")
     return EXIT_OK if fresh else EXIT_INCOMPLETE
 
 

@@ -110,8 +110,7 @@ _DEADLINES = (
 
 _HEAD = """# Regulations
 
-Generated from the packs in `services/compliance/packs` by `python -m services.compliance.offline document`; a test
-keeps it fresh. An engineering reference, not legal advice: findings are of a pack's rules, not a court's judgement.
+Generated from the packs in `services/compliance/packs` by `make regulations`; `make check` keeps it fresh. An engineering reference, not legal advice: findings are of a pack's rules, not a court's judgement.
 
 What the columns mean:
 

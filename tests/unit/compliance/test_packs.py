@@ -208,3 +208,11 @@ def test_a_document_that_is_no_mapping() -> None:
     for document in (b"", b"[]", b"just text", b"{1: 2}"):
         with pytest.raises(PackError):
             load_pack(document)
+
+
+def test_the_pack_that_the_documentation_shows_is_one() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "packs.md").read_text()
+    shown = text.partition("```yaml\n")[2].partition("```")[0]
+    [pack] = load_packs({"ACME_KIDS": shown.encode()})
+
+    assert [rule.id for rule in pack.rules] == ["ACME_KIDS.no_ads", "ACME_KIDS.request_overdue"]

@@ -14,7 +14,7 @@ DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "regulations.md"
 
 
 def test_the_document_is_fresh(law: Law) -> None:
-    """When this fails: python -m services.compliance.offline document docs/regulations.md"""
+    """When this fails: make regulations"""
     assert DOCUMENT.read_text() == document(law.packs)
 
 
