@@ -110,7 +110,8 @@ _DEADLINES = (
 
 _HEAD = """# Regulations
 
-Generated from the packs in `services/compliance/packs` by `make regulations`; `make check` keeps it fresh. An engineering reference, not legal advice: findings are of a pack's rules, not a court's judgement.
+Generated from the packs in `services/compliance/packs` by `make regulations`; `make check` keeps it fresh. An engineering
+reference, not legal advice: findings are of a pack's rules, not a court's judgement.
 
 What the columns mean:
 
