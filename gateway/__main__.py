@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 
+from gateway import consents
 from gateway.app import IDEMPOTENT, create_app
 from gateway.serving import GatewayServer
 from gateway.settings import GatewaySettings
@@ -21,8 +23,16 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with connect(settings.ingest, telemetry=telemetry, idempotent=IDEMPOTENT) as channel:
-        server = GatewayServer(create_app(settings, channel, telemetry), settings, telemetry)
+    async with contextlib.AsyncExitStack() as channels:
+        ingest = await channels.enter_async_context(
+            connect(settings.ingest, telemetry=telemetry, idempotent=IDEMPOTENT)
+        )
+        compliance = None
+        if settings.compliance is not None:
+            compliance = await channels.enter_async_context(
+                connect(settings.compliance, telemetry=telemetry, idempotent=consents.IDEMPOTENT)
+            )
+        server = GatewayServer(create_app(settings, ingest, telemetry, compliance), settings, telemetry)
         tune_runtime()
         await server.serve_until(stop)
     await asyncio.to_thread(telemetry.shutdown)

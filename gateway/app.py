@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway import live, schemas
+from gateway import consents, live, schemas
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
 from gateway.problems import problem, problem_of
@@ -74,10 +74,15 @@ class Readiness:
         self.ending.set()
 
 
-def create_app(settings: GatewaySettings, ingest_channel: grpc.aio.Channel, telemetry: Telemetry) -> FastAPI:
+def create_app(
+    settings: GatewaySettings,
+    ingest_channel: grpc.aio.Channel,
+    telemetry: Telemetry,
+    compliance_channel: grpc.aio.Channel | None = None,
+) -> FastAPI:
     """Returns the application. `app.state.readiness` is where the drain begins.
 
-    `ingest_channel` is one of `services.common.client.connect`; the caller closes it.
+    Channels are of `services.common.client.connect`; the caller closes them.
     """
     ingest = ingest_pb2_grpc.IngestServiceStub(ingest_channel)
     health = health_pb2_grpc.HealthStub(ingest_channel)
@@ -292,6 +297,9 @@ def create_app(settings: GatewaySettings, ingest_channel: grpc.aio.Channel, tele
     @app.get("/metrics", **schemas.METRICS)
     async def metrics() -> Response:
         return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+
+    if compliance_channel is not None:
+        consents.add_routes(app, settings, compliance_channel, tenant_of)
 
     app.openapi = lambda: schemas.document(app)  # type: ignore[method-assign]
     return app

@@ -20,6 +20,8 @@ class GatewaySettings:
 
     ingest: ClientSettings
     """`USHER_GATEWAY_INGEST_TARGET` says where ingest is."""
+    compliance: ClientSettings | None = None
+    """Where compliance is; without it the routes of the consent ledger are not there."""
     host: str = "127.0.0.1"
     """Address to listen on: loopback only, as nothing here authenticates callers."""
     port: int = 8000

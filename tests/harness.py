@@ -194,6 +194,7 @@ class Mesh:
             self.http = f"http://127.0.0.1:{port}"
             own = {**base, "USHER_GATEWAY_PORT": str(port)}
             own["USHER_GATEWAY_INGEST_TARGET"] = ",".join(f"unix:{s}" for s in sockets["ingest"])
+            own["USHER_GATEWAY_COMPLIANCE_TARGET"] = ",".join(f"unix:{s}" for s in sockets["compliance"])
             log = folder / "gateway.log"
             self.processes["gateway"] = [
                 Process("gateway", "gateway", self.run / "none", own, log, self.http)

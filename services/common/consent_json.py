@@ -84,10 +84,8 @@ def _put_time(
         return
     try:
         seconds, nanos = parse_time(item)
-    except ValueError:
-        found.append(
-            FieldViolation(path, "TIME_INVALID", "RFC 3339 with an offset, in the years 1970 to 2100")
-        )
+    except InvalidArgument as error:
+        found.append(FieldViolation(path, error.reason, error.message))
         return
     getattr(record, name).seconds = seconds
     getattr(record, name).nanos = nanos

@@ -172,7 +172,10 @@ def test_the_gateway_serves_its_pod_alone(overlay: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_targets_are_services_over_tls(overlay: str, tmp_path: Path) -> None:
     found = processes(overlay)
-    for caller, callees in {"ingest": set(SERVICES) - {"ingest"}, "gateway": {"ingest"}}.items():
+    for caller, callees in {
+        "ingest": set(SERVICES) - {"ingest"},
+        "gateway": {"ingest", "compliance"},
+    }.items():
         settings = found[caller].load(with_files(found[caller], tmp_path))
         for callee in callees:
             client = getattr(settings, callee)
