@@ -51,8 +51,8 @@ def evaluate_command(
     """Evaluate worked cases: a JSON line a case, in order.
 
     {"id","applicable","violations":[{"regulation","article","reason"}],"gaps","outcome"}, outcome being compliant,
-    violation or gap. A case that cannot be read answers {"id","error"} and gives exit status 1. Facts of a case that no
-    rule can ask for are told on stderr.
+    violation or gap. A case without a time answers {"id","error"}; facts that cannot be read count as unknown. Both
+    give exit status 1. Facts that no rule can ask for are told on stderr.
 
     \b
     Examples:

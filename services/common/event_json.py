@@ -359,11 +359,11 @@ _RIGHTS_REQUEST = _fields(
 )
 _BREACH = _fields(
     ("affected", _count(_UINT64_MAX)),
-    ("aware_time", _time, "aware_at"),
+    ("aware_time", _time, "discovered_at", "aware_at"),
     ("regulator_notified_time", _time, "regulator_notified_at"),
     ("risk", _code),
     ("reasons_for_delay_given", _truth),
-    ("subjects_notified_time", _time, "subjects_notified_at"),
+    ("subjects_notified_time", _time, "consumers_notified_at", "subjects_notified_at"),
     ("assessed_time", _time, "assessed_at"),
     ("suspected_time", _time, "suspected_at"),
     ("encrypted", _truth),

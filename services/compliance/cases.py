@@ -45,6 +45,8 @@ class Case(NamedTuple):
     event: event_pb2.Event
     problems: tuple[str, ...]
     """What makes it impossible to evaluate."""
+    unread: tuple[str, ...]
+    """Facts with a value that cannot be read: they are taken as unknown."""
     unknown: tuple[str, ...]
     """Facts that no rule can ask for, each with the nearest one that there is."""
     expected: Mapping[str, Any] | None
@@ -70,11 +72,11 @@ def _case(tree: Any, number: int) -> Case:
     line = getattr(tree, "line", 0)
     if not isinstance(tree, dict):
         problem = "a case is a mapping with `id` and `event`"
-        return Case(f"case {number}", line, event_pb2.Event(), (problem,), (), None)
+        return Case(f"case {number}", line, event_pb2.Event(), (problem,), (), (), None)
     name = str(tree.get("id") or f"case {number}")
     told = tree.get("event")
     if not isinstance(told, dict):
-        return Case(name, line, event_pb2.Event(), ("its `event` is not a mapping",), (), None)
+        return Case(name, line, event_pb2.Event(), ("its `event` is not a mapping",), (), (), None)
     expected = tree.get("expected")
     event = event_from_json(
         {
@@ -94,7 +96,17 @@ def _case(tree: Any, number: int) -> Case:
         for item in event.unmapped.violations
     )
     unknown = tuple(_suggest(path) for path in _paths(orjson.loads(event.unknown_json or b"{}")))
-    return Case(name, line, event, problems, unknown, expected if isinstance(expected, dict) else None)
+    # Without its time nothing is known of the law in force; any other fact may be missing.
+    fatal = tuple(problem for problem in problems if problem.startswith("event_time"))
+    return Case(
+        name,
+        line,
+        event,
+        fatal,
+        tuple(problem for problem in problems if problem not in fatal),
+        unknown,
+        expected if isinstance(expected, dict) else None,
+    )
 
 
 def _paths(tree: Any, prefix: str = "") -> list[str]:

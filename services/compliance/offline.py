@@ -100,8 +100,7 @@ def _evaluate(packs: Sequence[Pack], file: str, check: bool) -> int:
     except CaseError as error:
         raise UnusableError(f"{file}: {error}") from error
     law = Law(packs)
-    wrong = 0
-    unlike = 0
+    wrong = unread = unlike = 0
     for case in cases:
         answer = evaluate_case(law, case)
         print(json.dumps(answer, ensure_ascii=False))
@@ -109,6 +108,9 @@ def _evaluate(packs: Sequence[Pack], file: str, check: bool) -> int:
         if "error" in answer:
             wrong += 1
             _say(f"{where}: {answer['error']}")
+        for problem in case.unread:
+            unread += 1
+            _say(f"{where}: {problem}; it is taken as unknown")
         for path in case.unknown:
             _say(f"{where}: no rule asks for {path}")
         if check:
@@ -120,7 +122,7 @@ def _evaluate(packs: Sequence[Pack], file: str, check: bool) -> int:
         expected = sum(case.expected is not None for case in cases)
         _say(f"{expected - unlike} of {expected} cases as expected")
     sys.stdout.flush()
-    return EXIT_INCOMPLETE if wrong or unlike else EXIT_OK
+    return EXIT_INCOMPLETE if wrong or unread or unlike else EXIT_OK
 
 
 def _regulations(packs: Sequence[Pack], at: str) -> int:

@@ -67,12 +67,18 @@ def test_the_given_cases_are_exact() -> None:
 def test_a_case_that_differs_or_cannot_be_read_gives_status_one() -> None:
     differs = usher("evaluate", "-", "--check", stdin=GIVEN.read_text().replace("art. 33(1)", "art. 33(2)"))
     broken = usher("evaluate", "-", stdin="- {id: A, event: {user_age: old, purpos: x}}")
+    unread = usher(
+        "evaluate", "-", stdin="- {id: B, event: {event_time: 2026-11-22T12:00:00Z, user_age: old}}"
+    )
 
     assert differs.returncode == 1
     assert "29 of 30 cases as expected" in differs.stderr
     assert broken.returncode == 1
     assert json.loads(broken.stdout).keys() == {"id", "error"}
     assert "-:1: A: no rule asks for purpos (did you mean purpose?)" in broken.stderr
+    assert unread.returncode == 1
+    assert json.loads(unread.stdout)["outcome"] == "gap"
+    assert "-:1: B: user_age: send a whole number, not text; it is taken as unknown" in unread.stderr
 
 
 def test_a_file_that_is_none_gives_status_two(tmp_path: Path) -> None:
