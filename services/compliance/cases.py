@@ -23,6 +23,10 @@ from usher.event.v1 import event_pb2
 
 MAX_BYTES = 20_000_000
 MAX_CASES = 20_000
+MAX_VALUES = 2_000
+"""Values of one case's event."""
+MAX_LEVELS = 8
+"""Levels of one case's event."""
 
 _OWN_FIELDS = frozenset({"event_time", "event_type", "region", "is_eu", "has_consent"})
 _OUTCOMES = {
@@ -57,7 +61,7 @@ def read_cases(document: bytes) -> list[Case]:
     if len(document) > MAX_BYTES:
         raise CaseError(f"a file of cases has at most {MAX_BYTES:,} bytes, this one {len(document):,}")
     try:
-        tree = parse_yaml(document)
+        tree = parse_yaml(document, aliases=True)
     except PackError as error:
         raise CaseError(str(error)) from error
     cases = tree.get("cases") if isinstance(tree, dict) else tree
@@ -77,6 +81,11 @@ def _case(tree: Any, number: int) -> Case:
     told = tree.get("event")
     if not isinstance(told, dict):
         return Case(name, line, event_pb2.Event(), ("its `event` is not a mapping",), (), (), None)
+    if not _fits(told, 0, [MAX_VALUES]):
+        problem = (
+            f"its `event` holds itself, more than {MAX_VALUES:,} values or more than {MAX_LEVELS} levels"
+        )
+        return Case(name, line, event_pb2.Event(), (problem,), (), (), None)
     expected = tree.get("expected")
     event = event_from_json(
         {
@@ -107,6 +116,15 @@ def _case(tree: Any, number: int) -> Case:
         unknown,
         expected if isinstance(expected, dict) else None,
     )
+
+
+def _fits(tree: Any, level: int, left: list[int]) -> bool:
+    """Whether a tree is a small one: with aliases a short text may stand for an endless one."""
+    left[0] -= 1
+    if level > MAX_LEVELS or left[0] < 0:
+        return False
+    inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return all(_fits(item, level + 1, left) for item in inner)
 
 
 def _paths(tree: Any, prefix: str = "") -> list[str]:

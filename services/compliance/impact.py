@@ -120,7 +120,7 @@ def read_inputs(document: bytes) -> Inputs:
     if len(document) > MAX_BYTES:
         raise ImpactError(f"inputs have at most {MAX_BYTES:,} bytes, these {len(document):,}")
     try:
-        tree = parse_yaml(document)
+        tree = parse_yaml(document, aliases=True)
     except PackError as error:
         raise ImpactError(str(error)) from error
     if not isinstance(tree, dict):

@@ -31,6 +31,8 @@ from services.compliance.solve import Budget, Verdict, contradiction, possible
 
 MAX_PACK_BYTES = 1_000_000
 MAX_RULES = 200
+MAX_NESTING = 32
+"""Levels of a document."""
 
 AFFECTS = ("purposes", "recipient", "transfer", "act", "duty")
 """What a rule speaks of: processing for the purpose, giving data to the recipient, the transfer, the act itself, or
@@ -186,20 +188,38 @@ def _placed(label: str, problem: str) -> str:
     return f"{label}:{line[1]}: {problem[line.end() :]}" if line else f"{label}: {problem}"
 
 
-def parse_yaml(document: bytes) -> Any:
+def parse_yaml(document: bytes, *, aliases: bool = False) -> Any:
     """A document of YAML in which NO is a country, dates are text and repeated keys are refused.
 
-    Raises PackError.
+    At most MAX_NESTING levels; aliases, by which a short text stands for an endless one, only where told. Raises
+    PackError.
     """
     try:
+        _require_plain(document, aliases)
         return yaml.load(document, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         what = " ".join(str(getattr(error, "problem", None) or error).split())
         raise PackError([f"{where}not YAML: {what}"]) from error
-    except RecursionError as error:
-        raise PackError(["not YAML that can be read: it nests too deeply"]) from error
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 0
+
+
+def _require_plain(document: bytes, aliases: bool) -> None:
+    # Events come one by one; building the tree recurses in C, and a text of brackets alone would end the process.
+    depth = 0
+    for event in yaml.parse(document, Loader=_Events):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_NESTING:
+                raise PackError([f"line {_line(event)}: nests more than {MAX_NESTING} levels"])
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        elif isinstance(event, yaml.AliasEvent) and not aliases:
+            raise PackError([f"line {_line(event)}: write it out: aliases (*) are not read"])
 
 
 @lru_cache(maxsize=256)
@@ -212,6 +232,9 @@ def load_pack(document: bytes) -> Pack:
     if reader.problems or pack is None:
         raise PackError(reader.problems)
     return pack
+
+
+_Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Mapping(dict[Any, Any]):

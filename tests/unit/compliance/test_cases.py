@@ -176,3 +176,26 @@ def test_differences_of_every_kind(law: Law) -> None:
         }
     )
     assert differences(optional, evaluate_case(law, optional)) == []
+
+
+def test_cases_may_share_facts_by_alias(law: Law) -> None:
+    document = b"""
+- {id: A, event: &first {event_time: 2026-11-22T12:00:00Z, user_residence: NL, user_location: NL}}
+- {id: B, event: *first}
+"""
+    first, second = (evaluate_case(law, case) for case in read_cases(document))
+
+    assert first["gaps"] == second["gaps"] != []
+
+
+@pytest.mark.parametrize(
+    "facts", ["x: &x [*x]", "x: &x {y: *x}", "consent: &x {tcf: *x}", "data_categories: &x [*x]"]
+)
+def test_a_case_that_holds_itself_is_an_error_of_its_own(law: Law, facts: str) -> None:
+    assert "holds itself" in evaluate_case(law, one(facts))["error"]
+
+
+def test_a_case_that_grows_without_end_is_an_error_of_its_own(law: Law) -> None:
+    levels = "".join(f", x{level}: &x{level} [*x{level - 1}, *x{level - 1}]" for level in range(1, 40))
+
+    assert "error" in evaluate_case(law, one(f"x0: &x0 [1]{levels}"))

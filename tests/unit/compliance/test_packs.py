@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import services.compliance
 from services.common.render import FINDING_SENTENCES
@@ -216,3 +218,55 @@ def test_the_pack_that_the_documentation_shows_is_one() -> None:
     [pack] = load_packs({"ACME_KIDS": shown.encode()})
 
     assert [rule.id for rule in pack.rules] == ["ACME_KIDS.no_ads", "ACME_KIDS.request_overdue"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b"[" * 900_000, b"{a: " * 200_000, b"- " * 300_000, b"? " * 100_000, b"a: &a [*a]", b"\x00", b"\xff\xfe", b"&a " * 99,
+     b"a: &a [1]\nb: *a", b"!!python/name:os.system x: 1"],
+)  # fmt: skip
+def test_hostile_documents_are_refused(document: bytes) -> None:
+    with pytest.raises(PackError):
+        load_pack(document)
+
+
+LINES = DOCUMENTS["US_VPPA"].partition(b"# For people")[0].splitlines(keepends=True)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(LINES) - 1),
+            st.sampled_from(["drop", "twice", "swap", "cut", "insert"]),
+            st.integers(0, 60),
+            st.binary(max_size=4),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_mutated_pack_loads_or_is_refused(changes: list[tuple[int, str, int, bytes]]) -> None:
+    lines = list(LINES)
+    for position, change, column, garbage in changes:
+        position %= len(lines)
+        line = lines[position]
+        match change:
+            case "drop":
+                lines[position] = b""
+            case "twice":
+                lines[position] = line + line
+            case "swap":
+                lines[position], lines[-position] = lines[-position], line
+            case "cut":
+                lines[position] = line[:column]
+            case "insert":
+                lines[position] = line[:column] + garbage + line[column:]
+    try:
+        pack = load_pack(b"".join(lines))
+    except PackError as error:
+        told = error.problems
+    else:
+        told = tuple(rule.id for rule in pack.rules)
+
+    assert told
