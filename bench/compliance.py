@@ -37,6 +37,7 @@ from services.common.policy import PolicySetCache, build_default
 from services.compliance.cases import read_cases
 from services.compliance.evaluate import Law
 from services.compliance.facts import is_own_right, read_facts
+from services.compliance.ledger_reader import LedgerReader
 from services.compliance.servicer import ComplianceServicer, Engines
 from services.compliance.store_consents import ConsentStore
 from usher.compliance.v1 import compliance_pb2
@@ -96,7 +97,7 @@ def measure(batches: int) -> dict[str, float]:
         engines = Engines(PolicySetCache(folder), 50_000)
         database = open_database(DatabaseSettings(url=str(folder / "compliance.db")), schema="compliance")
         migrate(database, "compliance")
-        servicer = ComplianceServicer(engines, ConsentStore(database), CollectorRegistry())
+        servicer = ComplianceServicer(engines, LedgerReader(ConsentStore(database)), CollectorRegistry())
         traffic = mixed(BATCH * batches)
         half = len(traffic) // 2
         # As the services do at start (services/common/server.py).

@@ -22,6 +22,7 @@ from services.common.db import DatabaseSettings, open_database
 from services.common.event_types import event_class
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache, build_default
+from services.compliance.ledger_reader import LedgerReader
 from services.compliance.servicer import ComplianceServicer
 from services.compliance.servicer import Engines as ComplianceEngines
 from services.compliance.store_consents import ConsentStore
@@ -81,7 +82,7 @@ async def _measure() -> dict[str, float]:
         ledger = open_database(DatabaseSettings(url=str(folder / "compliance.db")), schema="compliance")
         migrate(ledger, "compliance")
         compliance = ComplianceServicer(
-            ComplianceEngines(sets, 50_000), ConsentStore(ledger), CollectorRegistry()
+            ComplianceEngines(sets, 50_000), LedgerReader(ConsentStore(ledger)), CollectorRegistry()
         )
         evaluate = [
             compliance_pb2.EvaluateEventsRequest(tenant=TENANT, policy_set=policy_set, events=batch)

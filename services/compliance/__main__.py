@@ -11,6 +11,7 @@ from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
 from services.common.server import Service, run, serve
 from services.common.telemetry import start_telemetry
+from services.compliance.ledger_reader import LedgerReader
 from services.compliance.servicer import ComplianceServicer, Engines
 from services.compliance.servicer_consents import ConsentServicer
 from services.compliance.settings import ComplianceSettings
@@ -31,7 +32,7 @@ async def main() -> None:
         services = [
             Service(
                 compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
-                ComplianceServicer(engines, consents, telemetry.registry),
+                ComplianceServicer(engines, LedgerReader(consents), telemetry.registry),
                 "usher.compliance.v1.ComplianceService",
             ),
             Service(

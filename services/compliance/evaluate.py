@@ -443,7 +443,12 @@ def with_ledger_version(verdict: bytes, version: int) -> bytes:
 
     Protobuf takes the last of several values of a field, wherever it stands.
     """
-    return verdict + decision_pb2.Verdict(ledger_version=version).SerializeToString()
+    return verdict + _ledger_version(version)
+
+
+@lru_cache(maxsize=16_384)
+def _ledger_version(version: int) -> bytes:
+    return decision_pb2.Verdict(ledger_version=version).SerializeToString()
 
 
 def _tell_consent(facts: Facts, verdict: decision_pb2.Verdict) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -35,6 +36,9 @@ MAX_SCOPE = 32
 MAX_AHEAD_MS = 300_000
 """An act that far ahead of the server's clock is a wrong clock."""
 FIRST_CHAIN = bytes(32)
+
+_MAX_FACTS = 64
+# Facts of one viewer that are kept: purposes come from the sender.
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
 _ACTS = {GIVEN: "granted", REFUSED: "absent", WITHDRAWN: "withdrawn"}
@@ -207,25 +211,41 @@ class State(NamedTuple):
         return self.record.scope if self.status == "granted" else ()
 
 
+class _Done(NamedTuple):
+    """An act about a purpose; sorts by when it took effect, then by when it was recorded."""
+
+    effective_ms: int
+    seq: int
+    entry: Entry
+    record: consent_pb2.ConsentRecord
+
+
 def states_at(entries: Iterable[Entry], time_ms: int, known_ms: int | None = None) -> dict[str, State]:
     """The state of each purpose, by purpose, as of a time and as known by then (None: by now)."""
-    acts: dict[str, list[tuple[int, int, Entry, consent_pb2.ConsentRecord]]] = {}
+    known = (entry for entry in entries if known_ms is None or entry.recorded_ms <= known_ms)
+    return _states(_by_purpose(known), time_ms)
+
+
+def _by_purpose(entries: Iterable[Entry]) -> dict[str, list[_Done]]:
+    """The acts of each purpose in order; purposes in order as well."""
+    acts: dict[str, list[_Done]] = {}
     for entry in entries:
-        if (
-            entry.content is None
-            or entry.act not in _ACTS
-            or (known_ms is not None and entry.recorded_ms > known_ms)
-        ):
+        if entry.content is None or entry.act not in _ACTS:
             continue
         record = consent_pb2.ConsentRecord.FromString(entry.content)
-        effective_ms = record.effective_time.ToMilliseconds()
-        if effective_ms <= time_ms:
-            acts.setdefault(record.purpose, []).append((effective_ms, entry.seq, entry, record))
+        done = _Done(record.effective_time.ToMilliseconds(), entry.seq, entry, record)
+        acts.setdefault(record.purpose, []).append(done)
+    return {purpose: sorted(acts[purpose], key=lambda done: done[:2]) for purpose in sorted(acts)}
+
+
+def _states(acts: dict[str, list[_Done]], time_ms: int) -> dict[str, State]:
     states: dict[str, State] = {}
-    for purpose in sorted(acts):
-        ordered = sorted(acts[purpose], key=lambda act: act[:2])
-        _, _, entry, record = ordered[-1]
-        agreements = [act[3] for act in ordered if act[3].act == GIVEN]
+    for purpose, ordered in acts.items():
+        past = [done for done in ordered if done.effective_ms <= time_ms]
+        if not past:
+            continue
+        entry, record = past[-1].entry, past[-1].record
+        agreement = next((done.record for done in reversed(past) if done.record.act == GIVEN), None)
         status = _ACTS[record.act]
         if (
             status == "granted"
@@ -233,8 +253,42 @@ def states_at(entries: Iterable[Entry], time_ms: int, known_ms: int | None = Non
             and record.expires_time.ToMilliseconds() <= time_ms
         ):
             status = "expired"
-        states[purpose] = State(status, entry, record, agreements[-1] if agreements else None)
+        states[purpose] = State(status, entry, record, agreement)
     return states
+
+
+class ViewerConsents:
+    """A viewer's entries, ready to be asked many times: between two turns of time the answer is the same."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.version = newest(entries)
+        """Place of the newest entry."""
+        self._acts = _by_purpose(entries)
+        self._turns = sorted(
+            {
+                moment
+                for ordered in self._acts.values()
+                for done in ordered
+                for moment in (
+                    done.effective_ms,
+                    *(
+                        [done.record.expires_time.ToMilliseconds()]
+                        if done.record.HasField("expires_time")
+                        else ()
+                    ),
+                )
+            }
+        )
+        self._facts: dict[tuple[str, int], LedgerFact | None] = {}
+
+    def fact(self, purpose: str, time_ms: int) -> LedgerFact | None:
+        """What the ledger says for an event; see `fact_for`."""
+        key = (purpose, bisect_right(self._turns, time_ms))
+        if key not in self._facts:
+            if len(self._facts) >= _MAX_FACTS:
+                self._facts.clear()
+            self._facts[key] = fact_for(_states(self._acts, time_ms), purpose)
+        return self._facts[key]
 
 
 def fact_for(states: dict[str, State], purpose: str) -> LedgerFact | None:

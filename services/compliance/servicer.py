@@ -6,7 +6,6 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -15,15 +14,14 @@ from prometheus_client import CollectorRegistry, Counter
 
 from services.common.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from services.common.policy import PolicySetCache
-from services.compliance.cache import VerdictCache, parse_viewer
+from services.compliance.cache import VerdictCache
 from services.compliance.consent import LedgerFact
 from services.compliance.evaluate import Law, with_ledger_version
 from services.compliance.facts import telling_countries
 from services.compliance.impact import ImpactError, estimate, read_inputs
-from services.compliance.ledger import fact_for, newest, states_at
+from services.compliance.ledger_reader import LedgerReader
 from services.compliance.packs import PackError, load_packs
 from services.compliance.regulations import in_force, regulation
-from services.compliance.store_consents import ConsentStore
 from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc
 from usher.event.v1 import event_pb2
 from usher.policy.v1 import policy_pb2
@@ -93,10 +91,9 @@ class Engine:
 class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
     """Serves usher.compliance.v1.ComplianceService."""
 
-    def __init__(self, engines: Engines, consents: ConsentStore, registry: CollectorRegistry) -> None:
+    def __init__(self, engines: Engines, ledger: LedgerReader, registry: CollectorRegistry) -> None:
         self._engines = engines
-        self._consents = consents
-        self._tenants_with_consents: set[str] = set()
+        self._ledger = ledger
         verdicts = Counter(
             "usher_compliance_verdicts_total",
             "Events evaluated, by whether their legal signature was cached: hit, alike (only the coarse one) or miss.",
@@ -115,7 +112,7 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         engine = await self._engines.get(request.policy_set)
         events = request.events
         countries = telling_countries(request.places, len(events))
-        told = await self._ledger_of(request.tenant, events)
+        told = await self._ledger.tell(request.tenant, events)
         before = engine.cache.statistics
         response = compliance_pb2.EvaluateEventsResponse()
         seen: dict[bytes, int] = {}
@@ -163,33 +160,6 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         engine = await self._engines.get(request.policy_set)
         estimated = await asyncio.to_thread(_estimate, request.inputs, engine.law)
         return compliance_pb2.EstimateImpactResponse(estimate_json=estimated)
-
-    async def _ledger_of(
-        self, tenant: str, events: Sequence[bytes]
-    ) -> dict[int, tuple[LedgerFact | None, int]]:
-        """What the consent ledger says for each event, by position, with its version: one read a batch."""
-        if tenant not in self._tenants_with_consents:
-            if not await self._consents.holds_any(tenant):
-                return {}
-            # Never taken back: an erased ledger costs a look-up that finds nothing.
-            self._tenants_with_consents.add(tenant)
-        viewers = {}
-        for position, event in enumerate(events):
-            try:
-                viewers[position] = parse_viewer(event)
-            except DecodeError as error:
-                raise _malformed(position) from error
-        entries = await self._consents.of_viewers(tenant, list({one.user_id for one in viewers.values()}))
-        if not entries:
-            return {}
-        found: dict[int, tuple[LedgerFact | None, int]] = {}
-        for position, viewer in viewers.items():
-            theirs = entries.get(viewer.user_id)
-            if theirs:
-                purpose = event_pb2.PrivacyFacts.FromString(b"".join(viewer.privacy)).purpose
-                states = states_at(theirs, viewer.event_time.ToMilliseconds())
-                found[position] = (fact_for(states, purpose.lower()), newest(theirs))
-        return found
 
     async def ListRegulations(
         self, request: compliance_pb2.ListRegulationsRequest, context: Any

@@ -81,6 +81,10 @@ class ConsentStore:
         """A viewer's entries, oldest first."""
         return (await self.of_viewers(tenant, [user_id])).get(user_id, [])
 
+    async def versions(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+        """Place of the newest entry of those of the viewers who have any."""
+        return await self._database.read(self._versions, tenant, user_ids)
+
     async def of_viewers(self, tenant: str, user_ids: Sequence[str]) -> dict[str, list[Entry]]:
         """The entries of those of the viewers who have any, oldest first: one read."""
         return await self._database.read(self._of_viewers, tenant, user_ids)
@@ -169,25 +173,24 @@ class ConsentStore:
 
     def _of_viewers(self, tenant: str, user_ids: Sequence[str]) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}
-        if not user_ids:
-            return found
+        where, arguments = self._chosen(tenant, user_ids)
         with self._database.reading() as connection:
-            # Most tenants, at first, keep no consent here: one look-up instead of one a viewer.
-            any_row = connection.exec_driver_sql(
-                f"SELECT 1 FROM consents WHERE tenant = {self._mark} AND user_id IS NOT NULL LIMIT 1",
-                (tenant,),
-            ).first()
-            if any_row is None:
-                return found
-            if self._database.dialect == "sqlite":
-                chosen = f"user_id IN ({', '.join(['?'] * len(user_ids))})"
-                arguments: tuple[Any, ...] = (tenant, *user_ids)
-            else:
-                chosen, arguments = "user_id = ANY(%s)", (tenant, list(user_ids))
-            where = f"tenant = {self._mark} AND {chosen} ORDER BY seq"
-            for entry in self._entries(connection, where, arguments):
+            for entry in self._entries(connection, f"{where} ORDER BY seq", arguments):
                 found.setdefault(entry.user_id or "", []).append(entry)
         return found
+
+    def _versions(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
+        where, arguments = self._chosen(tenant, user_ids)
+        statement = f"SELECT user_id, max(seq) FROM consents WHERE {where} GROUP BY user_id"
+        with self._database.reading() as connection:
+            return {row[0]: row[1] for row in connection.exec_driver_sql(statement, arguments)}
+
+    def _chosen(self, tenant: str, user_ids: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
+        """The condition that holds for the entries of these viewers, and its arguments."""
+        if self._database.dialect == "sqlite":
+            marks = ", ".join(["?"] * len(user_ids))
+            return f"tenant = ? AND user_id IN ({marks})", (tenant, *user_ids)
+        return "tenant = %s AND user_id = ANY(%s)", (tenant, list(user_ids))
 
     def _page(self, tenant: str, user_id: str, limit: int, before_seq: int) -> list[Entry]:
         where, arguments = f"tenant = {self._mark}", [tenant]

@@ -71,6 +71,7 @@ async def test_entries_are_chained_by_tenant(store: ConsentStore) -> None:
         "ann": first.entries,
         "ben": second.entries,
     }
+    assert await store.versions("acme", ["ann", "ben", "cat"]) == {"ann": 2, "ben": 3}
     assert await store.holds_any("acme")
     assert not await store.holds_any("nobody")
 

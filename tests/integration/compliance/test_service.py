@@ -23,6 +23,7 @@ from services.common.migrations import migrate
 from services.common.policy import Part, PolicySetCache, write_policy_set
 from services.common.server import ServerSettings, Service, start_server
 from services.common.telemetry import Telemetry, TelemetrySettings
+from services.compliance.ledger_reader import LedgerReader
 from services.compliance.servicer import MAX_EVENTS, ComplianceServicer, Engines
 from services.compliance.servicer_consents import ConsentServicer
 from services.compliance.store_consents import ConsentStore
@@ -66,7 +67,7 @@ async def running(short_tmp_path: Path) -> AsyncIterator[Running]:
         services = [
             Service(
                 compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
-                ComplianceServicer(engines, consents, telemetry.registry),
+                ComplianceServicer(engines, LedgerReader(consents), telemetry.registry),
                 NAME,
             ),
             Service(
