@@ -61,7 +61,7 @@ def mode(
         raise UnusableError(f"{printable(wanted)} is no mode: observe or enforce")
     if wanted is None and classes:
         raise UnusableError("--class goes with a mode to set: observe or enforce")
-    actor = actor or _user()
+    actor = actor or user_name()
     with connected(target) as channel:
         stub = ingest_pb2_grpc.IngestServiceStub(channel)
 
@@ -116,7 +116,8 @@ def _numbers(classes: Sequence[str]) -> list[int]:
     return [CLASSES[name] for name in classes]
 
 
-def _user() -> str:
+def user_name() -> str:
+    """The name of the user who runs the command. Raises UnusableError where it has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

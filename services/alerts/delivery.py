@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -26,7 +25,7 @@ from services.alerts.tellings import Delivery
 from services.common.clock import Clock
 from services.common.outbound import AddressRefusedError
 from services.common.telemetry import NEW_TRACE, Telemetry, parse_traceparent
-from services.common.webhooks import retry_delay
+from services.common.webhooks import LONGEST_RETRY_AFTER_SECONDS, retry_delay
 
 
 class Deliveries(Protocol):
@@ -241,7 +240,11 @@ class _Line:
                 extra={"telling_id": delivery.telling_id, "channel": self._name, "attempts": attempts},
             )
             return Result(delivery.delivery_id, tables.DEAD, now_ms, status, response)
-        wait = retry_delay(attempts, retry_after, jitter=random.random()) * self._settings.retry_factor
+        # The other end's own wish is not stretched or shrunk.
+        wait = max(
+            retry_delay(attempts) * self._settings.retry_factor,
+            min(retry_after or 0.0, LONGEST_RETRY_AFTER_SECONDS),
+        )
         self._count("failed", failing=True)
         self._logger.warning(
             "a delivery failed and will be tried again",

@@ -30,6 +30,12 @@ ROOT = Path(__file__).parents[3]
         ["mode"],
         ["backfill"],
         ["inspect"],
+        *(
+            ["alerts", name]
+            for name in ("list", "queue", "show", "ack", "assign", "resolve", "snooze", "watch")
+        ),
+        *(["alerts", name] for name in ("route", "deliveries", "replay", "incidents")),
+        *(["lists", name] for name in ("block", "allow", "limit", "preview", "show", "lift")),
     ],
 )
 def test_every_help_has_examples(command: list[str]) -> None:
