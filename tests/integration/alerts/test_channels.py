@@ -83,6 +83,17 @@ async def settled(alerts: Process, tellings: int) -> list[alerts_pb2.Delivery]:
             await asyncio.sleep(0.05)
 
 
+async def refused(alerts: Process, channel: str) -> list[alerts_pb2.Delivery]:
+    """Deliveries of a channel, once one of them has failed and says why."""
+    request = alerts_pb2.ListDeliveriesRequest(tenant="acme", page_size=1_000, channel=channel)
+    async with asyncio.timeout(30):
+        while True:
+            found = list((await alerts.stub.ListDeliveries(request, timeout=20)).deliveries)
+            if any(one.response for one in found):
+                return found
+            await asyncio.sleep(0.05)
+
+
 async def test_each_channel_says_it_in_its_own_way(short_tmp_path: Path, authority: trustme.CA) -> None:
     folder, slack, sms, hook, mailbox = short_tmp_path, Hook(), Hook(), Hook(), Mailbox(refusals=1)
     async with hooking(slack, sms), hooking(hook, tls=server_tls(authority)):
@@ -205,8 +216,8 @@ async def test_everything_arrives_once_and_in_order_at_servers_that_misbehave_an
                         crashes += 1
                         continue
                     expected = len(entities) * len(levels)
-                    found = await settled(alerts, expected * (len(channels) - 1))
-                    refusing = [one for one in found if one.channel == "no-tls"]
+                    await settled(alerts, expected * (len(channels) - 1))
+                    refusing = await refused(alerts, "no-tls")
                     assert await alerts.end() == 0
     assert crashes == 3
     for name, hook in hooks.items():
@@ -224,7 +235,7 @@ async def test_everything_arrives_once_and_in_order_at_servers_that_misbehave_an
     # What cannot be delivered holds up nobody, says why, and is kept.
     assert not broken_tls.taken
     assert all(one.state != alerts_pb2.DELIVERY_STATE_DELIVERED for one in refusing)
-    assert any("SSL" in one.response or "Error" in one.response for one in refusing)
+    assert any("Error" in one.response for one in refusing)
 
 
 def has_taken(hook: Hook, count: int) -> bool:
