@@ -138,6 +138,15 @@ def impact_command(
             show_default=False,
         ),
     ],
+    decisions: Annotated[
+        str | None,
+        typer.Option(
+            "--decisions",
+            metavar="FILE",
+            help="Take the violations of these decisions too: lines of usher decide --json; - is stdin.",
+            show_default=False,
+        ),
+    ] = None,
     packs: PacksOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
@@ -150,11 +159,13 @@ def impact_command(
     Examples:
       usher compliance impact inputs.yaml
       usher compliance impact inputs.yaml --json | jq .value.total
+      usher decide events.jsonl --json | usher compliance impact inputs.yaml --decisions -
     """
     with exit_statuses():
+        arguments = ["impact", inputs, *(["--decisions", decisions] if decisions else [])]
         if as_json:
-            leave(_run(["impact", inputs], packs))
-        [estimated] = _lines(["impact", inputs], packs)
+            leave(_run(arguments, packs))
+        [estimated] = _lines(arguments, packs)
         _impact(estimated)
         leave(EXIT_OK)
 

@@ -16,8 +16,9 @@ regulation without them is shown with its maximum and counted as not estimated.
 
 **Prevented** is only what a confirmed action stopped (`confirmed: true` on the violation): the exposure with all
 violations less that of those that remain. For a *maximum* it is zero at the low end while any violation remains, and at
-the high end the share of the violations that were stopped. A violation told several times counts once, and as confirmed
-if any of its tellings was. Incidents and customers kept count only as many as were confirmed. Reputation has no figure.
+the high end the share of the violations that were stopped. What is told several times of one event counts once, and as
+confirmed if any of its tellings was; one person's violation of one rule is prevented only if it was in every event.
+Incidents and customers kept count only as many as were confirmed. Reputation has no figure.
 
 **Result** for the period: value less cost, return in per cent of the cost, months until the value has paid for the
 setup. Where the value range covers zero, so does what follows from it.
@@ -25,7 +26,7 @@ setup. Where the value range covers zero, so does what follows from it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -86,7 +87,7 @@ class Inputs(NamedTuple):
     """What is known and assumed."""
 
     violations: Mapping[Violation, bool]
-    """Whether an action that stopped it was confirmed."""
+    """Whether an action that stopped it was confirmed, in each of its events."""
     recorded: int
     """How many were told, repeats among them."""
     months: float
@@ -115,8 +116,8 @@ class Maximum(NamedTuple):
     verification: str
 
 
-def read_inputs(document: bytes) -> Inputs:
-    """The inputs of a YAML or JSON document. Raises ImpactError."""
+def read_inputs(document: bytes, decisions: Iterable[Mapping[str, Any]] = ()) -> Inputs:
+    """The inputs of a YAML or JSON document, and the violations of decisions beside its own. Raises ImpactError."""
     if len(document) > MAX_BYTES:
         raise ImpactError(f"inputs have at most {MAX_BYTES:,} bytes, these {len(document):,}")
     try:
@@ -125,10 +126,17 @@ def read_inputs(document: bytes) -> Inputs:
         raise ImpactError(str(error)) from error
     if not isinstance(tree, dict):
         raise ImpactError("the inputs are a mapping with `violations` and `assumptions`")
-    unknown = sorted(set(map(str, tree)) - {"period", "violations", "assumptions"})
+    unknown = sorted(set(map(str, tree)) - {"period", "violations", "confirmed_events", "assumptions"})
     if unknown:
-        raise ImpactError(f"{', '.join(unknown)}: write `period`, `violations` and `assumptions`")
-    violations, recorded = _violations(tree.get("violations"))
+        raise ImpactError(
+            f"{', '.join(unknown)}: write `period`, `violations`, `confirmed_events` and `assumptions`"
+        )
+    confirmed = tree.get("confirmed_events", [])
+    if not isinstance(confirmed, list):
+        raise ImpactError("confirmed_events is a list of event ids")
+    given = tree.get("violations", [])
+    more = recorded(decisions, frozenset(map(str, confirmed)))
+    violations, told = _violations([*given, *more] if isinstance(given, list) else given)
     assumed = _mapping(tree.get("assumptions"), "assumptions")
     known = {"currency", "rates", "turnover", "enforcement", "incidents", "customers", "costs"}
     for key in assumed:
@@ -141,7 +149,7 @@ def read_inputs(document: bytes) -> Inputs:
     enforcement = _mapping(assumed.get("enforcement"), "assumptions.enforcement")
     return Inputs(
         violations=violations,
-        recorded=recorded,
+        recorded=told,
         months=_months(tree.get("period")),
         currency=str(assumed.get("currency", "EUR")).upper(),
         rates=_numbers(assumed.get("rates"), "assumptions.rates"),
@@ -323,10 +331,10 @@ def _payback(value: Range, running: float, inputs: Inputs) -> dict[str, float | 
 
 def _violations(value: Any) -> tuple[dict[Violation, bool], int]:
     if not isinstance(value, list):
-        raise ImpactError("violations is a list of {regulation, rule, subject, confirmed}")
+        raise ImpactError("violations is a list of {regulation, rule, subject, event, confirmed}")
     if len(value) > MAX_VIOLATIONS:
         raise ImpactError(f"violations holds at most {MAX_VIOLATIONS:,} entries")
-    found: dict[Violation, bool] = {}
+    told: dict[tuple[Violation, str], bool] = {}
     for number, item in enumerate(value):
         entry = _mapping(item, f"violations[{number}]")
         parts = []
@@ -338,9 +346,36 @@ def _violations(value: Any) -> tuple[dict[Violation, bool], int]:
         confirmed = entry.get("confirmed", False)
         if not isinstance(confirmed, bool):
             raise ImpactError(f"violations[{number}].confirmed is true or false")
-        violation = Violation(*parts)
-        found[violation] = found.get(violation, False) or confirmed
+        event = entry.get("event", "")
+        if not isinstance(event, str | int) or isinstance(event, bool):
+            raise ImpactError(f"violations[{number}].event is a text")
+        one = (Violation(*parts), str(event))
+        told[one] = told.get(one, False) or confirmed
+    found: dict[Violation, bool] = {}
+    for (violation, _), stopped in told.items():
+        found[violation] = found.get(violation, True) and stopped
     return found, len(value)
+
+
+def recorded(
+    decisions: Iterable[Mapping[str, Any]], confirmed_events: Collection[str]
+) -> list[dict[str, Any]]:
+    """The violations of decisions as `usher decide --json` writes them, as entries of `violations`.
+
+    `confirmed_events` are those of which the caller confirmed that what was suppressed did not happen. Lines that are
+    no decision (failed, refused) hold no finding.
+    """
+    return [
+        {
+            "regulation": finding["regulation"],
+            "rule": finding["rule"],
+            "subject": decision["user_id"],
+            "event": decision["event_id"],
+            "confirmed": decision["event_id"] in confirmed_events,
+        }
+        for decision in decisions
+        for finding in decision.get("findings", ())
+    ]
 
 
 def _months(value: Any) -> float:

@@ -4,7 +4,7 @@
     regulations [--at TIME]      a JSON line a regulation
     check                        are the packs usable?
     document FILE [--check]      writes docs/regulations.md, or says whether it is fresh
-    impact FILE                  exposure and value, from recorded violations and stated assumptions
+    impact FILE [--decisions F]  exposure and value, from recorded violations and stated assumptions
 
 `--packs DIR` adds the operator's own packs, as USHER_COMPLIANCE_PACKS_DIR does. Results go to stdout, the rest to
 stderr; exit status 0 all well, 1 something in the input did not end as wished, 2 the command could not run.
@@ -45,7 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     for name in ("evaluate", "document", "impact"):
         command = commands.add_parser(name)
         command.add_argument("file")
-        if name != "impact":
+        if name == "impact":
+            command.add_argument("--decisions", default="")
+        else:
             command.add_argument("--check", action="store_true")
     commands.add_parser("regulations").add_argument("--at", default="")
     commands.add_parser("check")
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
             case "document":
                 return _document(packs, Path(options.file), options.check)
             case "impact":
-                return _impact(packs, options.file)
+                return _impact(packs, options.file, options.decisions)
             case _:
                 _say(f"{len(packs)} packs, {sum(len(pack.rules) for pack in packs)} rules: usable")
                 return EXIT_OK
@@ -159,13 +161,27 @@ def _document(packs: Sequence[Pack], file: Path, check: bool) -> int:
     return EXIT_OK if fresh else EXIT_INCOMPLETE
 
 
-def _impact(packs: Sequence[Pack], file: str) -> int:
+def _impact(packs: Sequence[Pack], file: str, decisions: str) -> int:
     try:
-        estimated = estimate(read_inputs(_read(file)), packs)
+        lines = _read(decisions).splitlines() if decisions else []
+        told = [
+            _decision(line, f"{decisions}:{number}") for number, line in enumerate(lines, 1) if line.strip()
+        ]
+        estimated = estimate(read_inputs(_read(file), told), packs)
     except ImpactError as error:
         raise UnusableError(f"{file}: {error}") from error
     print(json.dumps(estimated, ensure_ascii=False))
     return EXIT_OK
+
+
+def _decision(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        told = json.loads(line)
+    except ValueError as error:
+        raise UnusableError(f"{where}: not JSON: {error}") from error
+    if not isinstance(told, dict) or ("findings" in told and not {"event_id", "user_id"} <= told.keys()):
+        raise UnusableError(f"{where}: not a decision, as `usher decide --json` writes it")
+    return told
 
 
 if __name__ == "__main__":

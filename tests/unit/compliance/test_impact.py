@@ -177,6 +177,7 @@ def test_every_pack_with_an_amount_can_be_estimated(law: Law) -> None:
         ({"period": {"from": "2026-01-01", "to": "2026-01-01"}}, "period.from lies before"),
         ({"period": {"from": "soon", "to": "2026-01-01"}}, "period.from is a date"),
         ({"violations": {}}, "violations is a list"),
+        ({"confirmed_events": "evt"}, "confirmed_events is a list"),
         ({"violations": [{"regulation": "EU_GDPR", "rule": "r"}]}, r"violations\[0\].subject is a text"),
         ({"violations": [violation("EU_GDPR", "a") | {"confirmed": "yes"}]}, r"violations\[0\].confirmed"),
         ({"violations": [violation("XX_NONE", "a")]}, "XX_NONE, of which there is no pack"),
@@ -200,3 +201,36 @@ def test_wrong_inputs_name_the_field(law: Law, change: dict[str, Any], problem: 
     } | change
     with pytest.raises(ImpactError, match=problem):
         estimate(read_inputs(yaml.safe_dump(inputs).encode()), law.packs)
+
+
+def test_a_violation_is_prevented_only_if_it_was_in_every_event(law: Law) -> None:
+    both = [
+        violation("US_CA_CCPA", "a", confirmed=True) | {"event": "e1"},
+        violation("US_CA_CCPA", "a") | {"event": "e2"},
+    ]
+    one = both[:1]
+
+    assert estimated(law, both)["violations"] == {"told": 2, "distinct": 1, "confirmed_prevented": 0}
+    assert estimated(law, one)["violations"] == {"told": 1, "distinct": 1, "confirmed_prevented": 1}
+
+
+def test_decisions_tell_violations(law: Law) -> None:
+    decisions = [
+        {
+            "event_id": f"e{number}",
+            "user_id": f"u{number}",
+            "findings": [{"regulation": "US_CA_CCPA", "rule": "US_CA_CCPA.gpc_ignored"}],
+        }
+        for number in range(3)
+    ]
+    failed = [{"event_id": "e9", "status": "failed", "reason": "INVALID"}]
+    inputs = {
+        "period": {"from": "2026-01-01", "to": "2027-01-01"},
+        "confirmed_events": ["e1"],
+        "assumptions": ASSUMPTIONS,
+    }
+    told = estimate(
+        read_inputs(yaml.safe_dump(inputs).encode(), [*decisions, *decisions, *failed]), law.packs
+    )
+
+    assert told["violations"] == {"told": 6, "distinct": 3, "confirmed_prevented": 1}
