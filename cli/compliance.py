@@ -31,7 +31,7 @@ PacksOption = Annotated[
     typer.Option(
         "--packs",
         metavar="DIR",
-        envvar="USHER_COMPLIANCE_PACKS_DIR",
+        envvar="USHER_PACKS_DIR",
         help="Folder of own regulation packs, beside the shipped ones.",
         show_default=False,
     ),

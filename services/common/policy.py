@@ -28,7 +28,7 @@ from usher.policy.v1 import policy_pb2
 
 POLICY_SET_PATTERN = re.compile(r"ps_[0-9a-f]{32}")
 
-OWN_PACKS_VARIABLE = "USHER_COMPLIANCE_PACKS_DIR"
+OWN_PACKS_VARIABLE = "USHER_PACKS_DIR"
 """Environment variable: a folder of the operator's own regulation packs, which join the shipped ones."""
 
 SERVICES_DIRECTORY = Path(__file__).resolve().parent.parent

@@ -2,7 +2,7 @@
 
 A store is shared by the processes of a mesh and outlives releases, since decisions are made and replayed under the set
 that is in force and not under the newest. So each release adds its own set to the store, before its processes start,
-and takes none away. The operator's own regulation packs (USHER_COMPLIANCE_PACKS_DIR) are part of that set. With
+and takes none away. The operator's own regulation packs (USHER_PACKS_DIR) are part of that set. With
 USHER_INGEST_POLICY_SET=shipped ingest puts it in force where none is yet.
 """
 

@@ -6,7 +6,7 @@
     document FILE [--check]      writes docs/regulations.md, or says whether it is fresh
     impact FILE [--decisions F]  exposure and value, from recorded violations and stated assumptions
 
-`--packs DIR` adds the operator's own packs, as USHER_COMPLIANCE_PACKS_DIR does. Results go to stdout, the rest to
+`--packs DIR` adds the operator's own packs, as USHER_PACKS_DIR does. Results go to stdout, the rest to
 stderr; exit status 0 all well, 1 something in the input did not end as wished, 2 the command could not run.
 """
 

@@ -96,7 +96,7 @@ def test_own_packs_are_evaluated_beside_the_shipped_ones(own: Path) -> None:
     )
     for done in (
         usher("evaluate", "-", "--packs", str(own), stdin=case),
-        usher("evaluate", "-", stdin=case, USHER_COMPLIANCE_PACKS_DIR=str(own)),
+        usher("evaluate", "-", stdin=case, USHER_PACKS_DIR=str(own)),
     ):
         answer = json.loads(done.stdout)
         assert answer["applicable"] == ["EU_GDPR", "XX_LAW"]
@@ -126,7 +126,7 @@ def test_up_refuses_wrong_own_packs_before_it_starts(own: Path, tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "-m", "cli", "up", "--home", str(tmp_path / "home"), "--port", "0"],
         cwd=ROOT,
-        env={**kept, "PYTHONPATH": str(ROOT / "proto"), "USHER_COMPLIANCE_PACKS_DIR": str(own)},
+        env={**kept, "PYTHONPATH": str(ROOT / "proto"), "USHER_PACKS_DIR": str(own)},
         capture_output=True,
         text=True,
         timeout=60,

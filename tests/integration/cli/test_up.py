@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,14 +27,14 @@ START_SECONDS = 90
 class Up:
     """A running `usher up`."""
 
-    def __init__(self, home: Path, errors: Path) -> None:
+    def __init__(self, home: Path, errors: Path, **variables: str) -> None:
         self.home = home
         self.errors = errors
         with open(errors, "wb") as stderr:
             self.process = subprocess.Popen(
                 command("up", "--home", str(home), "--port", "0"),
                 cwd=ROOT,
-                env=environment(),
+                env={**environment(), **variables},
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
@@ -105,7 +106,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    up = Up(tmp_path / "home", tmp_path / "stderr")
+    own = tmp_path / "packs"
+    own.mkdir()
+    (own / "XX_LAW.yaml").write_text(OWN_PACK)
+    up = Up(tmp_path / "home", tmp_path / "stderr", USHER_PACKS_DIR=str(own))
     try:
         up.wait_ready()
         yield up
@@ -115,6 +119,27 @@ def up(tmp_path: Path) -> Iterator[Up]:
         assert up.process.stdout is not None
         up.process.stdout.close()
 
+
+OWN_PACK = """id: XX_LAW
+short_name: House rules
+name: Rules of the house
+version: "1"
+jurisdictions: [MX]
+scope: {article: s.1, by: [residence]}
+rules:
+  - {id: no_ads, article: s.2, reason: PURPOSE_LIMITATION, summary: No ads., severity: 2, remedy: stop_processing,
+     condition: purpose == "targeted_advertising", affects: purposes, verification: verified}
+"""
+
+OWN_EVENT = {
+    "event_id": "own-1",
+    "user_id": "u",
+    "device_id": "d",
+    "event_type": "play",
+    "region": "MX",
+    "ip_address": "192.0.2.1",
+    "privacy": {"purpose": "targeted_advertising"},
+}
 
 MODULES = {
     "services.compliance",
@@ -147,6 +172,17 @@ def test_a_life_of_the_mesh(up: Up) -> None:
     again = usher("decide", "-", "--home", str(up.home), "--json", stdin=imported.stdout)
     assert again.stdout == decided.stdout
     assert again.stderr.split()[:2] == [b"duplicate", b"10"]
+
+    now = datetime.now(UTC).isoformat()
+    [own] = usher(
+        "decide",
+        "-",
+        "--home",
+        str(up.home),
+        "--json",
+        stdin=json.dumps({**OWN_EVENT, "timestamp": now}).encode(),
+    ).stdout.splitlines()
+    assert [finding["rule"] for finding in json.loads(own)["findings"]] == ["XX_LAW.no_ads"]
 
     os.kill(children["services.scoring"], signal.SIGKILL)
     wait_for(
