@@ -149,6 +149,27 @@ DECISION: Schema = _object(
             _object({"regulation": _TEXT, "article": _TEXT, "rule": _TEXT, "missing": _list(_TEXT)})
         ),
         "assumptions": _list(_TEXT),
+        "consent": _object(
+            {
+                "conflicts": _list(
+                    _object({"fact": _TEXT, "value": _TEXT, "decided_by": _TEXT, "overruled": _list(_TEXT)})
+                ),
+                "problems": _list(_VIOLATION),
+                "ledger": _or_null(
+                    _object(
+                        {
+                            "status": _or_null(_TEXT),
+                            "granted": _list(_TEXT),
+                            "denied": _list(_TEXT),
+                            "obtained_time": _or_null(_TIME),
+                            "withdrawn_time": _or_null(_TIME),
+                            "expires_time": _or_null(_TIME),
+                        }
+                    )
+                ),
+                "ledger_version": _or_null(_WHOLE),
+            }
+        ),
         "anomaly": _object(
             {
                 "is_anomaly": _or_null(_TRUTH),

@@ -175,7 +175,8 @@ def for_regulator(decision: decision_pb2.Decision, event: event_pb2.Event) -> di
     """Tells a decision to a regulator: the law and how it was read, nothing of how abuse is found.
 
     Returns `summary`, `status`, `applicable`, `findings`, `gaps`, `processing`, `conflicts` (where laws answer
-    differently: the strictest decides), `remedies` (what puts the findings right), `assumptions`, `packs`
+    differently: the strictest decides), `remedies` (what puts the findings right), `assumptions`, `consent` (where its
+    sources disagreed, strings that could not be relied on, what the ledger said), `packs`
     (version by regulation, where a finding names it), `certainty` (findings by verification, and how many a
     person reviewed), `forbidden_by_law`, and what identifies the decision.
     """
@@ -197,6 +198,7 @@ def for_regulator(decision: decision_pb2.Decision, event: event_pb2.Event) -> di
         "conflicts": shown["conflicts"],
         "remedies": shown["remedies"],
         "assumptions": shown["assumptions"],
+        "consent": shown["consent"],
         "packs": {item["regulation"]: item["pack_version"] for item in findings if item["pack_version"]},
         "certainty": {
             "findings": dict(Counter(item["verification"] or "not_said" for item in findings)),
@@ -303,6 +305,7 @@ def regulator_lines(told: dict[str, Any]) -> list[str]:
         [f"{_words(item['remedy'])}: {', '.join(item['rules'])}" for item in told["remedies"]],
     )
     lines += _block("Assumptions", [_assumption_line(item) for item in told["assumptions"]])
+    lines += _block("Consent", _consent_lines(told["consent"]))
     lines += _block("Acts forbidden by law", told["forbidden_by_law"])
     certainty = told["certainty"]["findings"]
     lines += _block(
@@ -474,6 +477,24 @@ def _conflict_line(item: dict[str, Any]) -> str:
 def _assumption_line(text: str) -> str:
     fact, arrow, taken = text.partition(" -> ")
     return f"{fact} was read as {taken}" if arrow else text
+
+
+def _consent_lines(told: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{item['fact']}: {item['value']}, as {item['decided_by']} says; overruled {', '.join(item['overruled'])}"
+        for item in told["conflicts"]
+    ]
+    lines += [
+        f"{item['field']} was not relied on: {item['message']} ({item['reason']})"
+        for item in told["problems"]
+    ]
+    ledger = told["ledger"]
+    if ledger is not None:
+        held = f"agreed to {', '.join(ledger['granted']) or 'nothing'}"
+        if ledger["denied"]:
+            held += f", refused or withdrawn: {', '.join(ledger['denied'])}"
+        lines.append(f"the consent ledger: {held}; for this purpose {ledger['status'] or 'nothing'}")
+    return lines
 
 
 def _verification(finding: dict[str, Any]) -> str:

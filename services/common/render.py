@@ -150,6 +150,7 @@ def decision_to_json(decision: decision_pb2.Decision, event: event_pb2.Event | N
         "conflicts": [] if verdict is None else [_conflict(item) for item in verdict.conflicts],
         "remedies": [] if verdict is None else [_remedy(item) for item in verdict.remedies],
         "assumptions": [] if verdict is None else list(verdict.assumptions),
+        "consent": _consent(verdict),
         "anomaly": {
             "is_anomaly": _is_anomaly(decision),
             "ensemble_score": _number(numbers, decision_pb2.NUMBER_INDEX_ENSEMBLE_SCORE),
@@ -504,6 +505,41 @@ def _conflict(conflict: decision_pb2.Conflict) -> dict[str, Any]:
         "rule": conflict.rule,
         "state": _PROCESSING.get(conflict.state, "SUPPRESS"),
         "less_strict": list(conflict.less_strict),
+    }
+
+
+def _consent(verdict: decision_pb2.Verdict | None) -> dict[str, Any]:
+    """Where sources of consent disagreed, which strings could not be relied on, what the ledger said."""
+    if verdict is None:
+        return {"conflicts": [], "problems": [], "ledger": None, "ledger_version": None}
+    told = verdict.ledger_consent
+    times = ("obtained_time", "withdrawn_time", "expires_time")
+    return {
+        "conflicts": [
+            {
+                "fact": item.fact,
+                "value": item.value,
+                "decided_by": item.decided_by,
+                "overruled": list(item.overruled),
+            }
+            for item in verdict.consent_conflicts
+        ],
+        "problems": [
+            {"field": item.field, "reason": item.reason, "message": item.message}
+            for item in verdict.consent_problems
+        ],
+        "ledger": {
+            "status": told.status or None,
+            "granted": list(told.granted),
+            "denied": list(told.denied),
+            **{
+                name: time_to_json(getattr(told, name)) if told.HasField(name) else None  # type: ignore[arg-type]
+                for name in times
+            },
+        }
+        if verdict.HasField("ledger_consent")
+        else None,
+        "ledger_version": verdict.ledger_version or None,
     }
 
 
