@@ -77,7 +77,7 @@ def decode_command(
         for text in _read(strings):
             line = describe(text, names=names)
             whole = whole and line["valid"]
-            print(json.dumps(line, ensure_ascii=False))
+            print(json.dumps(line, ensure_ascii=False), flush=True)
         leave(EXIT_OK if whole else EXIT_INCOMPLETE)
 
 
@@ -86,8 +86,9 @@ def _read(strings: Iterable[str]) -> Iterator[str]:
         if text != "-":
             yield text
             continue
-        for line in sys.stdin:
-            yield line.rstrip("\r\n")
+        # Bytes that are no text are part of a string that cannot be read, not the end of the command.
+        for line in sys.stdin.buffer:
+            yield line.rstrip(b"\r\n").decode("utf-8", "replace")
 
 
 def describe(text: str, *, names: bool = False) -> dict[str, Any]:
@@ -392,7 +393,10 @@ def _print_table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*heads, box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    for head in heads:
+        # A word that was cut could not be copied.
+        table.add_column(head, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

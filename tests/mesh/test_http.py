@@ -315,3 +315,40 @@ def test_a_full_queue_is_429_with_a_delay_and_nothing_of_the_refused_is_kept(
     assert account["refused"] % 50 == 0
     assert account["refused"] >= 150
     assert decide(http, {"events": rest}, **{"x-usher-tenant": "full"}).status_code == 200
+
+
+def test_consent_that_was_withdrawn_over_http_binds_the_next_event(http: httpx.Client) -> None:
+    asked = {
+        **as_json(event("consenting")),
+        "privacy": {
+            "user_residence": "DE",
+            "purpose": "targeted_advertising",
+            "legal_basis_claimed": "consent",
+            "consent": {"status": "granted", "scope": ["targeted_advertising"]},
+        },
+    }
+    recorded = http.post(
+        "/api/v1/consents",
+        json={
+            "user_id": "consenting",
+            "records": [
+                {
+                    "act": act,
+                    "purpose": "targeted_advertising",
+                    "source": "call_centre",
+                    "effective_time": time,
+                }
+                for act, time in (
+                    ("given", "2025-01-01T00:00:00Z"),
+                    ("withdrawn", "2025-02-01T00:00:00Z"),
+                )
+            ],
+        },
+    )
+    assert recorded.status_code == 201, recorded.text
+    decided = http.post("/api/v1/decisions", json=asked).json()
+    kept = http.get(f"/api/v1/decisions/{decided['event_id']}").json()
+    assert "PROCESSING_AFTER_WITHDRAWAL" in {finding["reason"] for finding in kept["findings"]}
+    assert kept["consent"]["ledger_version"] == recorded.json()["receipts"][-1]["seq"]
+    assert kept["consent"]["ledger"]["status"] == "withdrawn"
+    assert kept["consent"]["conflicts"][0]["overruled"] == ["event=granted"]
