@@ -177,6 +177,8 @@ class Mesh:
                         file.write_text(redis_url)
                         own["USHER_FRAUD_MEMORY_REDIS_URL_FILE"] = str(file)
                         own["USHER_FRAUD_ALLOW_VOLATILE_MEMORY"] = "true"
+                if name == "alerts":
+                    own["USHER_ALERTS_INGEST_TARGET"] = ",".join(f"unix:{s}" for s in sockets["ingest"])
                 if name == "ingest":
                     own["USHER_INGEST_POLICY_SET"] = self.policy_set
                     own["USHER_INGEST_PIPELINE_ENFORCING_TENANTS"] = ",".join(enforcing)
