@@ -12,7 +12,9 @@ TC = "CQd924AQd924AASACCENCNFsAP_gAEIAACiQL6QBAAGAAOANmAcAF9IAIADgAA"
 
 
 def test_a_line_a_string_in_order() -> None:
-    done = CliRunner().invoke(app, ["consent", "decode", "1YN-", "-", "DBABTA~1YNN"], input=b"2YNN\r\n\xff\xfe\n")
+    done = CliRunner().invoke(
+        app, ["consent", "decode", "1YN-", "-", "DBABTA~1YNN"], input=b"2YNN\r\n\xff\xfe\n"
+    )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(line["kind"], line["valid"]) for line in lines] == [
         ("usp", True),
