@@ -174,13 +174,29 @@ DECISION: Schema = _object(
             {
                 "is_anomaly": _or_null(_TRUTH),
                 "ensemble_score": _SHARE,
-                "models": _object({"isolation_forest": _SHARE, "local_outlier_factor": _SHARE}),
+                "models": _object(
+                    {"isolation_forest": _SHARE, "local_outlier_factor": _SHARE, "nearest_neighbours": _SHARE}
+                ),
                 "flags": _list(_TEXT),
             }
         ),
         "violation": _object(
             {"violation_likelihood": _SHARE, "confidence": _SHARE, "risk_factors": _list(_TEXT)}
         ),
+        "factors": _list(
+            _object(
+                {
+                    "model": {"type": "string", "enum": ["unspecified", "anomaly", "violation"]},
+                    "feature": _TEXT,
+                    "value": _or_null({"type": "number"}),
+                    "normal": _or_null({"type": "number"}),
+                    "normal_of": {"type": "string", "enum": ["viewer", "population"]},
+                    "contribution": _or_null({"type": "number"}),
+                    "direction": {"type": "string", "enum": ["against", "for"]},
+                }
+            )
+        ),
+        "explanation_failed": _TRUTH,
         "risk": _object(
             {
                 "total": _SCORE,
@@ -221,6 +237,8 @@ DECISION: Schema = _object(
                     "enforced_by": {"type": "string", "enum": ["unspecified", "caller", "usher"]},
                     "until": _or_null(_TIME),
                     "viewer_message_key": _or_null(_TEXT),
+                    "channels": _list(_TEXT),
+                    "priority": _or_null(_TEXT),
                 }
             )
         ),

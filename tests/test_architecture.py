@@ -53,7 +53,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
 
 OFFLINE_MODULES: dict[str, frozenset[str]] = {
     # service -> modules of processes of their own: only these may import the training libraries
-    "scoring": frozenset({"train", "export"}),
+    "scoring": frozenset({"benchmark", "detector", "export", "train"}),
 }
 
 IO_LIBRARIES = frozenset({"alembic", "grpc", "grpc_health", "psycopg", "redis", "sqlalchemy", "sqlite3"})

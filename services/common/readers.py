@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from services.common.event_json import time_to_json
-from services.common.render import SENTENCES, decision_to_json, finding_sentence, sentence, short_name
+from services.common.render import (
+    SENTENCES,
+    decision_to_json,
+    factor_sentence,
+    finding_sentence,
+    sentence,
+    short_name,
+)
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 
@@ -48,6 +55,7 @@ VIEWER_SENTENCES: Final[dict[int, str]] = {
     _R.REASON_CODE_RING_MEMBER: _ACCOUNT_PATTERN,
     _R.REASON_CODE_CREDENTIAL_STUFFING: "Many sign-ins failed on the connection that was used.",
     _R.REASON_CODE_DEVICE_FAILURES: "Many sign-ins failed on the device that was used.",
+    _R.REASON_CODE_CONCURRENT_STREAMS: "The account plays on more devices at the same time than it may.",
     _R.REASON_CODE_COLD: "We do not know this account well yet, so we were careful.",
     _R.REASON_CODE_DEGRADED: "One of our checks was not available at that moment, so we were careful.",
     _R.REASON_CODE_LATE: "We heard of this activity late.",
@@ -147,6 +155,8 @@ def for_analyst(decision: decision_pb2.Decision, event: event_pb2.Event) -> dict
             "reasons",
             "anomaly",
             "violation",
+            "factors",
+            "explanation_failed",
             "network",
             "actions",
             "degraded",
@@ -258,11 +268,16 @@ def analyst_lines(told: dict[str, Any]) -> list[str]:
         "Models",
         [
             f"anomaly {_number(told['anomaly']['ensemble_score'])} of 1 (Isolation Forest "
-            f"{_number(models['isolation_forest'])}, Local Outlier Factor {_number(models['local_outlier_factor'])})",
+            f"{_number(models['isolation_forest'])}, nearest neighbours {_number(models['nearest_neighbours'])}, Local "
+            f"Outlier Factor {_number(models['local_outlier_factor'])})",
             f"violation likelihood {_number(violation['violation_likelihood'])}, confidence "
             f"{_number(violation['confidence'])}, events known before {_number(told['profile_events'])}",
         ],
     )
+    looked = [factor_sentence(item) for item in told["factors"]]
+    if told["explanation_failed"]:
+        looked.append("could not be computed: the decision stands without it")
+    lines += _block("What the models looked at", looked)
     lines += _block("Network and place", _network_lines(told["network"]))
     lines += _block(
         "Would be allowed without", [f"{item['code']}: {item['sentence']}" for item in told["counterfactual"]]

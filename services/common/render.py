@@ -89,6 +89,7 @@ _ADJUSTMENTS: Final = (
     ("young_account", decision_pb2.NUMBER_INDEX_ADJUST_YOUNG),
     ("trusted_history", decision_pb2.NUMBER_INDEX_ADJUST_TRUSTED),
     ("learnt", decision_pb2.NUMBER_INDEX_ADJUST_LEARNT),
+    ("residence", decision_pb2.NUMBER_INDEX_ADJUST_RESIDENCE),
 )
 # Reasons that say how the decision was made rather than what speaks against the event.
 _ABOUT_THE_DECISION: Final = frozenset(
@@ -157,14 +158,17 @@ def decision_to_json(decision: decision_pb2.Decision, event: event_pb2.Event | N
             "models": {
                 "isolation_forest": _number(numbers, decision_pb2.NUMBER_INDEX_ISOLATION_FOREST),
                 "local_outlier_factor": _number(numbers, decision_pb2.NUMBER_INDEX_LOCAL_OUTLIER_FACTOR),
+                "nearest_neighbours": _number(numbers, decision_pb2.NUMBER_INDEX_NEAREST_NEIGHBOURS),
             },
             "flags": [_code(item.code).lower() for item in reasons if item.code in _BEHAVIOUR],
         },
         "violation": {
             "violation_likelihood": _number(numbers, decision_pb2.NUMBER_INDEX_VIOLATION_LIKELIHOOD),
             "confidence": _number(numbers, decision_pb2.NUMBER_INDEX_VIOLATION_CONFIDENCE),
-            "risk_factors": _risk_factors(reasons, verdict),
+            "risk_factors": _risk_factors(decision.risk_factors, reasons, verdict),
         },
+        "factors": [_factor(item) for item in decision.factors],
+        "explanation_failed": decision.explanation_failed,
         "risk": {
             "total": _figure(decision.risk_score),
             "compared": _number(numbers, decision_pb2.NUMBER_INDEX_COMPARED),
@@ -343,6 +347,9 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
     decision_pb2.REASON_CODE_DEVICE_FAILURES: lambda v, w: (
         f"On this device {v.count(0, 'sign-in', 'sign-ins')} failed within an hour."
     ),
+    decision_pb2.REASON_CODE_CONCURRENT_STREAMS: lambda v, w: (
+        f"{v.count(0, 'device plays', 'devices play')} at the same time; {v.whole(1)} may."
+    ),
     decision_pb2.REASON_CODE_COLD: lambda v, w: (
         "Too little is known of this viewer for what is unusual to count for more than caution."
     ),
@@ -440,8 +447,42 @@ def _is_anomaly(decision: decision_pb2.Decision) -> bool | None:
     return any(item.code == decision_pb2.REASON_CODE_ANOMALY for item in decision.reasons)
 
 
-def _risk_factors(reasons: Sequence[decision_pb2.Reason], verdict: decision_pb2.Verdict | None) -> list[str]:
-    factors = [_code(item.code).lower() for item in reasons if item.code not in _ABOUT_THE_DECISION]
+def _factor(item: decision_pb2.Factor) -> dict[str, Any]:
+    return {
+        "model": _FACTOR_MODELS.get(item.model, "unspecified"),
+        "feature": item.feature,
+        "value": _figure(item.value),
+        "normal": _figure(item.normal),
+        "normal_of": "viewer" if item.own_normal else "population",
+        "contribution": _figure(item.contribution),
+        "direction": "against" if item.contribution > 0 else "for",
+    }
+
+
+_FACTOR_MODELS: Final = {
+    decision_pb2.FACTOR_MODEL_ANOMALY: "anomaly",
+    decision_pb2.FACTOR_MODEL_VIOLATION: "violation",
+}
+
+
+def factor_sentence(factor: dict[str, Any]) -> str:
+    """A factor of `decision_to_json` in words: value, what is usual and for whom, direction, strength."""
+    whose = "this viewer" if factor["normal_of"] == "viewer" else "most viewers"
+    speaks = "speaks against it" if factor["direction"] == "against" else "speaks for it"
+    unit = "score" if factor["model"] == "anomaly" else "log odds"
+    name = factor["feature"].replace("_", " ")
+    return (
+        f"{name} is {factor['value']:.4g}, for {whose} {factor['normal']:.4g} is usual: "
+        f"{speaks} ({factor['contribution']:+.2g} {unit}, {factor['model']} model)"
+    )
+
+
+def _risk_factors(
+    named: Sequence[int], reasons: Sequence[decision_pb2.Reason], verdict: decision_pb2.Verdict | None
+) -> list[str]:
+    names = decision_pb2.RiskFactor.keys()
+    factors = [names[number].removeprefix("RISK_FACTOR_").lower() for number in named if number < len(names)]
+    factors += [_code(item.code).lower() for item in reasons if item.code not in _ABOUT_THE_DECISION]
     if verdict is not None:
         factors += [item.reason.lower() for item in verdict.findings]
     return list(dict.fromkeys(factors))
@@ -578,6 +619,8 @@ def _action(action: decision_pb2.Action) -> dict[str, Any]:
         "enforced_by": _ENFORCERS.get(action.enforced_by, "unspecified"),
         "until": time_to_json(action.until_time) if action.HasField("until_time") else None,
         "viewer_message_key": action.viewer_message_key or None,
+        "channels": list(action.channels),
+        "priority": action.priority or None,
     }
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.scoring import features
+from services.scoring import extract, features
 from services.scoring.extract import Facts
 from services.scoring.features import INDEX, Floats
 from services.scoring.profile import Columns as Events
@@ -74,6 +74,7 @@ class Decided(NamedTuple):
         behaviour_points: of the named patterns alone.
         held_cold: where COLD held the outcome down.
         cold: whether too little is known of the viewer.
+        over_limit: whether more devices play than the segment may.
     """
 
     outcome: NDArray[np.int64]
@@ -88,6 +89,7 @@ class Decided(NamedTuple):
     behaviour_points: NDArray[np.floating]
     held_cold: Bools
     cold: Bools
+    over_limit: Bools
 
 
 def decide(rules: Rules, inputs: Inputs) -> Decided:
@@ -109,9 +111,17 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
     ensemble = inputs.scores[:, 0].astype(np.float64)
     steep = rules.anomaly["points"] / (rules.anomaly["full_at"] - rules.anomaly["starts_at"])
     model_points = np.round(
-        np.clip((ensemble - rules.anomaly["starts_at"]) * steep, 0.0, rules.anomaly["points"]) * history, 2
+        np.clip(
+            np.clip((ensemble - rules.anomaly["starts_at"]) * steep, 0.0, rules.anomaly["points"])
+            * rules.sensitivity[segment],
+            0.0,
+            ANOMALY_MOST,
+        )
+        * history,
+        2,
     )
     held = rules.patterns.holds(columns)
+    held[:, rules.new_device] &= ~rules.new_devices_allowed[segment][:, None]
     points = held * rules.patterns.points
     behaviours, ties = rules.behaviours, rules.behaviours + rules.networks
     behaviour_points = np.round(points[:, :behaviours].sum(axis=1), 2)
@@ -133,7 +143,7 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
 
     night = (
         (x[:, INDEX["night"]] > 0)
-        & (o[O.HOUR_ALL] >= features.LEAST_HISTORY)
+        & (o[O.HOUR_ALL] >= rules.night["least_history"])
         & (x[:, INDEX["hour_share"]] < rules.night["hour_share_below"])
     ) * rules.night["points"]
     young = (age < rules.young["days"] * DAY) * rules.young["points"]
@@ -142,7 +152,10 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
     ) * rules.trusted["points"]
     learnt = rules.learnt[segment]
     base = rules.thresholds[segment]
-    threshold = np.round(base + night + young + trusted + learnt, 2)
+    residence = rules.residence.get(extract.EU_BIT, 0.0) * ((inputs.facts.region & extract.EU_BIT) != 0)
+    for code, more in rules.residence.items():
+        residence = residence + more * ((inputs.facts.region & 0xFFFF) == code)
+    threshold = np.round(base + night + young + trusted + learnt + residence, 2)
 
     def band(total_points: NDArray[np.floating]) -> NDArray[np.int64]:
         found = np.full(n, ALLOW, np.int64)
@@ -173,6 +186,13 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
             held_cold = held_cold | limited
             floor[cold] = min(rule.at_least, CAUTION)
         would_be = np.where(holds, np.maximum(would_be, floor), would_be)
+    limit = rules.session_limit[segment]
+    over_limit = (
+        (limit > 0)
+        & (events.event_class == event_pb2.EVENT_CLASS_PLAYBACK)
+        & (x[:, INDEX["concurrent_streams"]] > limit)
+    )
+    would_be = np.where(over_limit, np.maximum(would_be, CAUTION), would_be)
     would_be = np.minimum(would_be, rules.at_most[events.event_class])
 
     forbidden = (inputs.verdict_flags & FORBIDS_ACT) != 0
@@ -187,9 +207,12 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
         )
     ):
         numbers[:, position] = values
-    numbers[:, 12:16] = inputs.scores
+    numbers[:, 12:16] = inputs.scores[:, :4]
     numbers[:, 16] = total / (total + rules.confidence_events)
     numbers[:, 17] = total
+    numbers[:, 18] = inputs.scores[:, 4]
+    numbers[:, 19] = rules.sensitivity[segment]
+    numbers[:, 20] = residence
     numbers[:, FIRST_FEATURE:] = x
     return Decided(
         outcome=np.where(inputs.modes == ENFORCE, would_be, ALLOW),
@@ -204,6 +227,7 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
         behaviour_points=behaviour_points,
         held_cold=held_cold,
         cold=cold,
+        over_limit=over_limit,
     )
 
 
@@ -212,9 +236,12 @@ def _segments(rules: Rules, inputs: Inputs, age: Ints) -> NDArray[np.int64]:
     # An account whose opening was not told and that was never seen is new to us: it counts as new.
     segment = np.full(len(age), STANDARD, np.int64)
     busy = o[O.EVENTS_7D] >= member["power_events_per_day"] * 7
-    segment[(age >= member["power_days"] * DAY) & busy & (o[O.INCIDENTS] == 0)] = POWER
+    clean = (o[O.INCIDENTS] == 0) & (inputs.facts.chargebacks == 0)
+    segment[(age >= member["power_days"] * DAY) & busy & clean] = POWER
     segment[age < member["new_days"] * DAY] = NEW
     segment[o[O.GAP] > member["inactive_days"] * DAY] = INACTIVE
     segment[o[O.GAP] > member["dormant_days"] * DAY] = DORMANT
+    # Last, so that a young account with confirmed abuse is suspicious and not new.
     segment[o[O.INCIDENTS] >= member["suspicious_incidents"]] = SUSPICIOUS
+    segment[inputs.facts.chargebacks >= member["suspicious_chargebacks"]] = SUSPICIOUS
     return segment

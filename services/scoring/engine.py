@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -10,15 +11,18 @@ from typing import Any
 import numpy as np
 
 from services.common.policy import PolicySet, PolicySetCache
-from services.scoring import answer, decide, explain, features, profile
+from services.scoring import answer, decide, explain, factors, features, profile
+from services.scoring.decide import Inputs
 from services.scoring.extract import Extractor
 from services.scoring.model import Ensemble
-from services.scoring.rules import read_norms, read_rules
+from services.scoring.norms import read_norms
+from services.scoring.rules import read_rules
+from services.scoring.trees import Explainer, read_trees
 from usher.decision.v1 import decision_pb2
 from usher.policy.v1 import policy_pb2
 from usher.scoring.v1 import scoring_pb2
 
-SIGNALS = len(decision_pb2.SignalIndex.values())
+_LOG = logging.getLogger("usher.scoring")
 PIECE = 64
 """Events read between two pauses: about 0.3 ms."""
 INLINE_ROWS = 64
@@ -37,12 +41,18 @@ class Engine:
 
     def __init__(self, policy_set: PolicySet) -> None:
         part = policy_set.part
-        norms = read_norms(part(policy_pb2.PART_KIND_NORMS, "population"))
         self.id = policy_set.id
-        self.rules = read_rules(part(policy_pb2.PART_KIND_SCORING_RULES, "outcomes"), norms)
+        self.norms = read_norms(part(policy_pb2.PART_KIND_NORMS, "population"))
+        self.rules = read_rules(part(policy_pb2.PART_KIND_SCORING_RULES, "outcomes"), self.norms.values)
         self.model = Ensemble(
             part(policy_pb2.PART_KIND_MODEL, "ensemble"), part(policy_pb2.PART_KIND_MODEL_CARD, "ensemble")
         )
+        trees, normals = read_trees(
+            part(policy_pb2.PART_KIND_MODEL_CARD, "trees"), self.model.card["sha256"], features.WIDTH
+        )
+        self._models = factors.Models(self.model, Explainer(trees), normals, self.rules.cold_events)
+        self.unexplained = 0
+        """Decisions whose factors could not be computed, since the start."""
 
     def decide(self, request: scoring_pb2.DecideEventsRequest) -> scoring_pb2.DecideEventsResponse:
         """Decides a checked request at once."""
@@ -114,7 +124,9 @@ class Engine:
         lawful = (item_flags & decide.NO_COMPLIANCE) == 0
         signals = _signals(request, at, whole)
         signals[no_fraud] = 0.0
-        rows = features.compute(observed, columns, facts, signals)
+        place_flags = _column(request.places.flags, at, np.int64)
+        compliance_risk = np.nan_to_num(_column(request.compliance_risk, at, np.float64)) * lawful
+        rows = features.compute(observed, columns, facts, signals, place_flags, compliance_risk, self.norms)
         scores = yield lambda: self.model.run(rows)
 
         modes = np.full(decide.CLASSES, decide.OBSERVE, np.int64)
@@ -128,10 +140,10 @@ class Engine:
             features=rows,
             signals=signals,
             scores=scores,
-            place_flags=_column(request.places.flags, at, np.int64),
+            place_flags=place_flags,
             item_flags=item_flags,
             verdict_flags=_column(request.verdict_flags, at, np.int64) * lawful,
-            compliance_risk=np.nan_to_num(_column(request.compliance_risk, at, np.float64)) * lawful,
+            compliance_risk=compliance_risk,
             modes=modes[columns.event_class],
         )
         decided = decide.decide(self.rules, inputs)
@@ -144,9 +156,10 @@ class Engine:
         folding = (item_flags & decide.FOLD_ONLY) != 0
         told = np.nonzero(explain.speaking(self.rules, inputs, decided, evidence) & ~folding)[0].tolist()
         for number, i in enumerate(told, 1):
-            composed[i] += explain.explain(
-                self.rules, inputs, decided, evidence.get(i, ()), i
-            ).SerializeToString()
+            told_of = explain.explain(self.rules, inputs, decided, evidence.get(i, ()), i)
+            if decided.would_be[i] > decide.ALLOW:
+                self._add_factors(told_of, inputs, i)
+            composed[i] += told_of.SerializeToString()
             if pausing and number % PIECE == 0:
                 yield None
         for i in np.nonzero((inputs.verdict_flags & decide.SUPPRESS) != 0)[0].tolist():
@@ -167,6 +180,14 @@ class Engine:
             response.outcomes.extend(all_outcomes)
         return response
 
+    def _add_factors(self, told: decision_pb2.Decision, inputs: Inputs, i: int) -> None:
+        try:
+            told.factors.extend(factors.factors(self._models, inputs, i, self.rules.most_factors))
+        except Exception as error:  # noqa: BLE001  the decision stands, whatever its explanation runs into
+            told.explanation_failed = True
+            self.unexplained += 1
+            _LOG.warning("the factors of a decision could not be computed: %s", type(error).__name__)
+
 
 def _column(values: Sequence[float], at: np.ndarray, dtype: type) -> np.ndarray:
     # An empty column stands for all zeros.
@@ -176,14 +197,14 @@ def _column(values: Sequence[float], at: np.ndarray, dtype: type) -> np.ndarray:
 def _signals(request: scoring_pb2.DecideEventsRequest, at: np.ndarray, whole: bool) -> features.Floats:
     width = request.signal_width
     if not width:
-        return np.zeros((len(at), SIGNALS), np.float32)
+        return np.zeros((len(at), features.SIGNALS), np.float32)
     sent = np.array(request.signals, np.float32).reshape(-1, width)
     if not whole:
         sent = sent[at]
     # A caller of another version may send fewer signals (unknown: zero) or more (not known here).
-    signals = sent if width == SIGNALS else np.zeros((len(at), SIGNALS), np.float32)
-    if width != SIGNALS:
-        signals[:, : min(width, SIGNALS)] = sent[:, :SIGNALS]
+    signals = sent if width == features.SIGNALS else np.zeros((len(at), features.SIGNALS), np.float32)
+    if width != features.SIGNALS:
+        signals[:, : min(width, features.SIGNALS)] = sent[:, : features.SIGNALS]
     return np.nan_to_num(signals, copy=True, nan=0.0, posinf=0.0, neginf=0.0)
 
 

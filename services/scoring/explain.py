@@ -7,11 +7,12 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from services.scoring import decide, features
+from services.scoring import decide, factors, features
 from services.scoring.decide import ALLOW, Decided, Inputs
 from services.scoring.profile import O
 from services.scoring.rules import Bools, Pattern, Rules
 from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
 
 _R = decision_pb2.ReasonCode
 _PLACE = range(10, 16)
@@ -24,6 +25,17 @@ _VIEWER_MESSAGES: dict[int, str] = {
     decision_pb2.ACTION_KIND_REVIEW: "account.review",
     decision_pb2.ACTION_KIND_SECOND_FACTOR: "account.second_factor",
 }
+_CALLING = frozenset(
+    {decision_pb2.ACTION_KIND_REVIEW, decision_pb2.ACTION_KIND_NOTIFY, decision_pb2.ACTION_KIND_OPEN_INCIDENT}
+)
+_GUARDED = frozenset(
+    {
+        event_pb2.EVENT_CLASS_LOGIN,
+        event_pb2.EVENT_CLASS_EXPORT,
+        event_pb2.EVENT_CLASS_PAYMENT,
+        event_pb2.EVENT_CLASS_CREDENTIAL,
+    }
+)
 _BY_USHER: frozenset[int] = frozenset(
     {decision_pb2.ACTION_KIND_NOTIFY, decision_pb2.ACTION_KIND_OPEN_INCIDENT}
 )
@@ -63,7 +75,7 @@ def speaking(rules: Rules, inputs: Inputs, decided: Decided, evidence: Evidence)
 def explain(
     rules: Rules, inputs: Inputs, decided: Decided, evidence: Sequence[decision_pb2.Reason], i: int
 ) -> decision_pb2.Decision:
-    """Reasons, actions and counterfactual of event `i`: a Decision with these fields only."""
+    """Reasons, actions, risk factors and counterfactual of event `i`: a Decision with these fields only."""
     outcome, would_be = int(decided.outcome[i]), int(decided.would_be[i])
     found = _reasons(rules, inputs, decided, evidence, i)
     demanding = _demanding(rules, inputs, decided, i)
@@ -78,8 +90,9 @@ def explain(
             words=reason.words,
             points=reason.points,
         )
+    answer.risk_factors.extend(factors.risk_factors(inputs.features[i]))
+    _add_actions(answer, rules, inputs, decided, i)
     if outcome > ALLOW:
-        _add_actions(answer, rules, inputs, decided, i)
         codes = _counterfactual(rules, inputs, decided, found, demanding, i)
         answer.counterfactual.extend(_code(code) for code in codes)
     return answer
@@ -116,6 +129,10 @@ def _reasons(
     if decided.model_points[i] > 0:
         score = float(inputs.scores[i, 0])
         found.append(_Reason(_R.REASON_CODE_ANOMALY, float(decided.model_points[i]), (score,)))
+    if decided.over_limit[i]:
+        playing = float(inputs.features[i, features.INDEX["concurrent_streams"]])
+        limit = float(rules.session_limit[decided.segment[i]])
+        found.append(_Reason(_R.REASON_CODE_CONCURRENT_STREAMS, 0.0, (playing, limit)))
     if decided.segment[i] == decide.SUSPICIOUS:
         found.append(
             _Reason(_R.REASON_CODE_SUSPICIOUS_SEGMENT, float(rules.segment_points[decide.SUSPICIOUS]))
@@ -180,15 +197,25 @@ def _demanding(rules: Rules, inputs: Inputs, decided: Decided, i: int) -> dict[i
     for rule in _holding(rules, decided, i, rules.behaviours + rules.networks):
         if rule.at_least > ALLOW:
             demanding[rule.reason] = max(rule.at_least, demanding.get(rule.reason, 0))
+    if decided.over_limit[i]:
+        demanding[_R.REASON_CODE_CONCURRENT_STREAMS] = decide.CAUTION
     return demanding
 
 
 def _add_actions(
     answer: decision_pb2.Decision, rules: Rules, inputs: Inputs, decided: Decided, i: int
 ) -> None:
-    kinds = list(rules.actions.get(int(decided.outcome[i]), ()))
-    for rule in _holding(rules, decided, i, rules.behaviours + rules.networks):
-        kinds.extend(kind for kind in rule.actions if kind not in kinds)
+    outcome, segment = int(decided.outcome[i]), rules.segments[int(decided.segment[i]) - 1]
+    if decided.mode[i] != decide.ENFORCE:
+        return
+    kinds = list(rules.actions.get(outcome, ()))
+    if outcome > ALLOW:
+        for rule in _holding(rules, decided, i, rules.behaviours + rules.networks):
+            kinds.extend(kind for kind in rule.actions if kind not in kinds)
+    asks = segment.second_factor == "always" and int(inputs.events.event_class[i]) in _GUARDED
+    asks = asks or (segment.second_factor != "never" and outcome > ALLOW)
+    if asks and decision_pb2.ACTION_KIND_SECOND_FACTOR not in kinds:
+        kinds.append(decision_pb2.ACTION_KIND_SECOND_FACTOR)
     for kind in kinds:
         action = answer.actions.add(
             kind=decision_pb2.ActionKind.ValueType(kind),
@@ -197,6 +224,10 @@ def _add_actions(
             ),
             viewer_message_key=_VIEWER_MESSAGES.get(kind, ""),
         )
+        if kind == decision_pb2.ACTION_KIND_NOTIFY:
+            action.channels.extend(segment.channels)
+        if kind in _CALLING:
+            action.priority = segment.support_priority
         if kind == decision_pb2.ACTION_KIND_LIST_ADDRESS:
             action.until_time.seconds = int(inputs.events.time[i]) + rules.address_list_seconds
 

@@ -1,10 +1,14 @@
-"""Builds the ensemble's ONNX graph by hand from fitted models.
+"""Builds the one ONNX graph of all models by hand from fitted ones, and the trees that explanations read.
 
-One graph, no converter: the forests as TreeEnsembleRegressor, Local Outlier Factor as MatMul, TopK and Gather.
+One graph, no converter: forests and boosted trees as TreeEnsembleRegressor, nearest neighbours as MatMul and ReduceMin,
+Local Outlier Factor as MatMul, TopK and Gather. Nothing in it depends on the size of the batch: sums that the runtime
+may order differently are rounded to steps that add up exactly.
 scikit-learn and onnx are needed to train and export only; no serving process imports this module.
 
 Sources: F. T. Liu, K. M. Ting, Z.-H. Zhou, "Isolation Forest", ICDM 2008 (path length and c(n));
-M. Breunig et al., "LOF: Identifying Density-Based Local Outliers", SIGMOD 2000 (reachability and local density).
+M. Breunig et al., "LOF: Identifying Density-Based Local Outliers", SIGMOD 2000 (reachability and local density);
+G. Pang, K. M. Ting, D. Albrecht, "LeSiNN", ICDM Workshops 2015 (nearest neighbours in sub-samples);
+J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999 (the sigmoid that makes a score a probability).
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from services.scoring import features
+from services.scoring.detector import WEIGHTS, Calibration, Detector, average_path
+from services.scoring.trees import Tree, Trees
 
 Doubles = NDArray[np.float64]
 EXTRA_NEIGHBOURS = 8
@@ -27,49 +33,44 @@ TINY = 1e-10
 """What scikit-learn adds to a mean reachability before it inverts it."""
 
 
-class Scaling(NamedTuple):
-    """z = (x / (x + half) - mean) / deviation, in float32, for each anomaly feature."""
+class Sigmoid(NamedTuple):
+    """Probability 1 / (1 + exp(-(slope * log odds + shift)))."""
 
-    half: features.Floats
-    mean: features.Floats
-    deviation: features.Floats
-
-    def apply(self, rows: features.Floats) -> features.Floats:
-        """Scales feature rows as the graph does, operation by operation."""
-        a = rows[:, : features.ANOMALY_FEATURES]
-        return ((a / (a + self.half)) - self.mean) / self.deviation
-
-
-class Calibration(NamedTuple):
-    """A rising broken line from a raw score to 0..1 through (x, y); level outside."""
-
-    x: features.Floats
-    y: features.Floats
-
-    def apply(self, raw: Doubles) -> Doubles:
-        """The calibrated score."""
-        return np.interp(raw, self.x.astype(np.float64), self.y.astype(np.float64))
+    slope: float
+    shift: float
 
 
 class Fitted(NamedTuple):
-    """What goes into the graph. `forest`, `neighbours`, `boosting` are scikit-learn's fitted estimators."""
+    """What goes into the graph: the detector, the boosted trees (log odds) and what makes them a probability."""
 
-    scaling: Scaling
-    forest: Any
-    neighbours: Any
-    boosting: Any
-    forest_calibration: Calibration
-    neighbours_calibration: Calibration
+    detector: Detector
+    violation: Trees
+    sigmoid: Sigmoid
 
 
-def average_path(n: NDArray[np.integer[Any]]) -> Doubles:
-    """c(n) of the Isolation Forest paper: mean length of an unsuccessful search in a tree of n points."""
-    count = n.astype(np.float64)
-    path = np.zeros(len(count))
-    path[count == 2] = 1.0
-    many = count > 2
-    path[many] = 2.0 * (np.log(count[many] - 1.0) + np.euler_gamma) - 2.0 * (count[many] - 1.0) / count[many]
-    return path
+def boosted_trees(boosting: Any) -> Trees:
+    """The trees of a fitted HistGradientBoostingClassifier of two classes. Categories and missing values unused."""
+    trees = []
+    for (predictor,) in boosting._predictors:
+        nodes = predictor.nodes
+        leaf = nodes["is_leaf"].astype(bool)
+        trees.append(
+            Tree(
+                feature=np.where(leaf, -1, nodes["feature_idx"]).astype(np.int64),
+                threshold=np.array(
+                    [
+                        0.0 if end else below(float(t))
+                        for end, t in zip(leaf, nodes["num_threshold"], strict=True)
+                    ],
+                    np.float32,
+                ),
+                left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
+                right=np.where(leaf, -1, nodes["right"].astype(np.int64)),
+                value=np.where(leaf, nodes["value"], 0.0).astype(np.float32),
+                cover=nodes["count"].astype(np.float64),
+            )
+        )
+    return Trees(tuple(trees), float(np.ravel(boosting._baseline_prediction)[0]))
 
 
 class _Trees:
@@ -83,24 +84,24 @@ class _Trees:
         self._leaves: list[tuple[int, int, float]] = []
         self._count = 0
 
-    def add(self, tree: Any, leaf_values: Doubles) -> None:
-        """Adds one of scikit-learn's trees with the value of each of its nodes that is a leaf."""
+    def add(self, tree: Tree) -> None:
+        """Adds a tree."""
         number, self._count = self._count, self._count + 1
-        for node in range(tree.node_count):
-            leaf = tree.children_left[node] < 0
+        for node in range(len(tree.feature)):
+            leaf = tree.left[node] < 0
             row = (
                 number,
                 node,
                 0 if leaf else int(tree.feature[node]),
-                0.0 if leaf else below(float(tree.threshold[node])),
+                0.0 if leaf else float(tree.threshold[node]),
                 b"LEAF" if leaf else b"BRANCH_LEQ",
-                0 if leaf else int(tree.children_left[node]),
-                0 if leaf else int(tree.children_right[node]),
+                0 if leaf else int(tree.left[node]),
+                0 if leaf else int(tree.right[node]),
             )
             for column, value in zip(self._columns.values(), row, strict=True):
                 column.append(value)
             if leaf:
-                self._leaves.append((number, node, float(leaf_values[node])))
+                self._leaves.append((number, node, float(tree.value[node])))
 
     def node(self, source: str, target: str, base: float) -> onnx.NodeProto:
         nodes: dict[str, Any] = {f"nodes_{name}": column for name, column in self._columns.items()}
@@ -160,7 +161,9 @@ class _Graph:
 
 
 def build(fitted: Fitted) -> bytes:
-    """The serialised graph: input `features` [N, WIDTH], output `scores` [N, 4] in the order of model.OUTPUTS."""
+    """The serialised graph: input `features` [N, WIDTH], output `scores` [N, 5] in the order of model.OUTPUTS."""
+    found = fitted.detector
+    scales = found.scales
     g = _Graph()
     g.constant("zero", np.zeros(1, np.float32))
     g.constant("one", np.ones(1, np.float32))
@@ -170,40 +173,52 @@ def build(fitted: Fitted) -> bytes:
     g.constant("to_column", np.array([features.ANOMALY_FEATURES], np.int64))
     g.constant("column_axis", np.array([1], np.int64))
     a = g.op("Slice", ["features", "from_column", "to_column", "column_axis"], "anomaly_features")
-    shifted = g.op("Add", [a, g.constant("half", fitted.scaling.half)], "shifted")
-    bounded = g.op("Div", [a, shifted], "bounded")
-    centred = g.op("Sub", [bounded, g.constant("mean", fitted.scaling.mean)], "centred")
-    z = g.op("Div", [centred, g.constant("deviation", fitted.scaling.deviation)], "z")
+    above = g.op("Sub", [a, g.constant("least", scales.least)], "above")
+    linear = g.op("Div", [above, g.constant("width", scales.width)], "linear")
+    centred = g.op("Sub", [a, g.constant("middle", scales.middle)], "centred")
+    u = g.op("Div", [centred, g.constant("deviation", scales.deviation)], "u")
+    grown = g.op("Add", [g.op("Abs", [u], "u_abs"), "one"], "u_grown")
+    grown = g.op("Sqrt", [g.op("Sqrt", [grown], "u_root")], "u_fourth_root")
+    root = g.op("Mul", [g.op("Sign", [u], "u_sign"), g.op("Sub", [grown, "one"], "u_less")], "root")
 
     # The calibrated line rises with the raw score, so the forest's raw score is minus the mean path length.
+    both_scales = g.op("Concat", [linear, root], "both_scales", axis=1)
     trees = _Trees()
-    count = len(fitted.forest.estimators_)
-    for estimator in fitted.forest.estimators_:
-        tree = estimator.tree_
-        trees.add(tree, -(_depths(tree) + average_path(tree.n_node_samples)) / count)
-    g.nodes.append(trees.node(z, "forest_raw", 0.0))
-    forest = g.calibrated("forest_raw", fitted.forest_calibration, "isolation_forest")
-
-    neighbours = g.calibrated(
-        _outlier_factor(g, z, fitted.neighbours), fitted.neighbours_calibration, "outlier_factor"
+    for tree in isolation_trees(found):
+        trees.add(tree)
+    g.nodes.append(trees.node(both_scales, "forest_raw", 0.0))
+    nearest = g.op(
+        "Add",
+        [
+            _nearest(g, linear, found.draws.linear, found.draws.linear_weights, "linear"),
+            _nearest(g, root, found.draws.root, found.draws.root_weights, "root"),
+        ],
+        "nearest_raw",
     )
+    raw = ("forest_raw", nearest, _outlier_factor(g, root, found.factor))
+    calibrated, weighed = [], []
+    for name, one, line in zip(WEIGHTS, raw, found.calibrations, strict=True):
+        calibrated.append(g.calibrated(one, line, name))
+        weight = g.constant(f"{name}_weight", np.array([WEIGHTS[name]], np.float32))
+        weighed.append(g.op("Mul", [name, weight], f"{name}_weighed"))
+    forest, neighbours, factor = calibrated
+    ensemble = g.op("Add", [g.op("Add", weighed[:2], "two_models"), weighed[2]], "ensemble")
 
     boosting = _Trees()
-    rate = fitted.boosting.learning_rate
-    for (stage,) in fitted.boosting.estimators_:
-        boosting.add(stage.tree_, rate * stage.tree_.value[:, 0, 0])
-    prior = fitted.boosting.init_.class_prior_[1]
-    g.nodes.append(boosting.node("features", "log_odds", float(np.log(prior / (1 - prior)))))
-    likelihood = g.op("Sigmoid", ["log_odds"], "likelihood")
+    for tree in fitted.violation.trees:
+        boosting.add(tree)
+    g.nodes.append(boosting.node("features", "log_odds", fitted.violation.base))
+    slope = g.constant("slope", np.array([fitted.sigmoid.slope], np.float32))
+    shift = g.constant("shift", np.array([fitted.sigmoid.shift], np.float32))
+    odds = g.op("Add", [g.op("Mul", ["log_odds", slope], "steepened"), shift], "shifted_odds")
+    likelihood = g.op("Sigmoid", [odds], "likelihood")
 
-    both = g.op("Add", [forest, neighbours], "both")
-    ensemble = g.op("Mul", [both, g.constant("a_half", np.array([0.5], np.float32))], "ensemble")
-    g.op("Concat", [ensemble, forest, neighbours, likelihood], "scores", axis=1)
+    g.op("Concat", [ensemble, forest, factor, likelihood, neighbours], "scores", axis=1)
     graph = helper.make_graph(
         g.nodes,
         "usher_scoring_ensemble",
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["rows", features.WIDTH])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 4])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 5])],
         g.constants,
     )
     model = helper.make_model(
@@ -214,6 +229,56 @@ def build(fitted: Fitted) -> bytes:
     )
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
+
+
+def isolation_trees(found: Detector) -> list[Tree]:
+    """The forest's trees over (linear columns, root columns); leaves hold minus their share of the mean path length."""
+    trees = []
+    total = len(found.linear_forest.estimators_) + len(found.root_forest.estimators_)
+    for forest, shift in ((found.linear_forest, 0), (found.root_forest, features.ANOMALY_FEATURES)):
+        for estimator in forest.estimators_:
+            tree = estimator.tree_
+            leaf = tree.children_left < 0
+            trees.append(
+                Tree(
+                    feature=np.where(leaf, -1, tree.feature + shift),
+                    threshold=np.array(
+                        [
+                            0.0 if end else below(float(t))
+                            for end, t in zip(leaf, tree.threshold, strict=True)
+                        ],
+                        np.float32,
+                    ),
+                    left=tree.children_left,
+                    right=tree.children_right,
+                    value=(-(_depths(tree) + average_path(tree.n_node_samples)) / total).astype(np.float32),
+                    cover=tree.n_node_samples.astype(np.float64),
+                )
+            )
+    return trees
+
+
+def _nearest(g: _Graph, scaled: str, samples: Any, weights: Any, name: str) -> str:
+    sizes = {len(sample) for sample in samples}
+    if len(sizes) != 1:
+        raise ValueError("the sub-samples of a model that serves have one size")
+    (size,) = sizes
+    # Squared distances as |x|^2 + |p|^2 - 2 x p, least of each sub-sample, then the weighted sum of their roots.
+    points = np.concatenate(samples)
+    g.constant(f"{name}_across", points.T * np.float32(-2.0))
+    squared = (points.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)
+    g.constant(f"{name}_squared", squared[None, :])
+    g.constant(f"{name}_shape", np.array([-1, len(samples), size], np.int64))
+    products = g.op("MatMul", [scaled, f"{name}_across"], f"{name}_products")
+    near = g.op("Add", [products, f"{name}_squared"], f"{name}_near")
+    least = g.op("Reshape", [near, f"{name}_shape"], f"{name}_by_draw")
+    least = g.op("ReduceMin", [least], f"{name}_least", axes=[2], keepdims=0)
+    own = g.op("ReduceSumSquare", [scaled], f"{name}_own", axes=[1], keepdims=1)
+    distance = g.op(
+        "Sqrt", [g.op("Max", [g.op("Add", [least, own], f"{name}_d2"), "zero"], f"{name}_d2_0")], f"{name}_d"
+    )
+    weight = g.constant(f"{name}_draw_weights", weights.astype(np.float32)[:, None])
+    return g.op("MatMul", [distance, weight], f"{name}_nearest")
 
 
 def _depths(tree: Any) -> Doubles:
@@ -238,7 +303,7 @@ def _outlier_factor(g: _Graph, z: str, lof: Any) -> str:
     g.constant("candidates", np.array([candidates], np.int64))
     g.constant("k", np.array([k], np.int64))
     g.constant("tiny", np.array([TINY], np.float32))
-    g.constant("middle", np.array([1], np.int64))
+    g.constant("middle_axis", np.array([1], np.int64))
     products = g.op("MatMul", [z, "points_across"], "products")
     near = g.op("Add", [products, "points_squared"], "near")
     g.nodes.append(
@@ -249,7 +314,9 @@ def _outlier_factor(g: _Graph, z: str, lof: Any) -> str:
     # Exact distances of the candidates alone, in double precision: LOF jumps where the k-th and the next neighbour
     # change places, and in single precision about two rows in 10,000 cannot tell them apart.
     found = g.op("Gather", ["points_double", "near_points"], "found", axis=0)
-    across = g.op("Unsqueeze", [g.op("Cast", [z], "z_double", to=TensorProto.DOUBLE), "middle"], "across")
+    across = g.op(
+        "Unsqueeze", [g.op("Cast", [z], "z_double", to=TensorProto.DOUBLE), "middle_axis"], "across"
+    )
     difference = g.op("Sub", [found, across], "difference")
     squares = g.op("Mul", [difference, difference], "squares")
     squared = g.op("ReduceSum", [squares, "last_axis"], "squared", keepdims=0)

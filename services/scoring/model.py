@@ -16,8 +16,14 @@ import orjson
 from services.common.errors import FailedPrecondition
 from services.scoring import features
 
-CARD_FORMAT = 1
-OUTPUTS = ("ensemble", "isolation_forest", "local_outlier_factor", "violation_likelihood")
+CARD_FORMAT = 2
+OUTPUTS = (
+    "ensemble",
+    "isolation_forest",
+    "local_outlier_factor",
+    "violation_likelihood",
+    "nearest_neighbours",
+)
 
 
 class ModelInvalid(FailedPrecondition):
@@ -28,7 +34,7 @@ class ModelInvalid(FailedPrecondition):
 
 
 class Ensemble:
-    """Isolation Forest, Local Outlier Factor and the violation model.
+    """Isolation Forest, nearest neighbours, Local Outlier Factor and the violation model.
 
     Scores are 0 to 1. The anomaly scores are calibrated on quantiles of the training traffic: see the card.
     Raises ModelInvalid where model and card disagree or the inputs are not those of this service.

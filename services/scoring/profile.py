@@ -1,4 +1,4 @@
-"""The profile: what is remembered of one viewer, as 256 little-endian 32-bit words (1,024 bytes).
+"""The profile: what is remembered of one viewer, as 400 little-endian 32-bit words (1,600 bytes).
 
 Everything is a bounded integer, so that folding is exact and two implementations can agree to the bit:
 `fold_few` (memoryview, for a few events) and `fold_round` (numpy, one event of each of many viewers).
@@ -24,10 +24,22 @@ Layout (word: meaning; times are Unix seconds, 0 means never):
 220-227 recent countries ((first letter << 8) | second), oldest replaced first
 228-235 hours (time // 3,600) with an incident, oldest replaced first
 236-251 first event times of the devices in 204-219
+256-263 4 buckets of 15 s: tags (time // 15), events
+264-299 6 buckets of 4 h: tags (time // 14,400), payments, failed payments, pages, changes of credentials, failed
+        sign-ins
+300-331 events by kind (`KINDS`)
+332-347 last event times of the devices in 204-219; 348-363 their last playback, 0 once stopped
+364-371 recent networks (hash of the address's /24 or /48), the longest unseen replaced; 372-379 their last event
+        times; 380-387 events from them
+388   day of the titles' sketch; 389-390 its 64 bits
+391   day of the payment instruments' sketch; 392 its 32 bits
+393   whether consent was lacking, a bit an event, the last 20; 394 the same under the law of the EU, the last 32
 ====  =====================================================================================
 
 A bucket's tag says which stretch of time it counts. An event older than the tag finds its bucket taken over and
 is not counted there; so a late event enters its own time and nothing else.
+
+Version 1 had the words 0 to 255 alone. `load` widens it: what it did not count begins at nothing.
 """
 
 from __future__ import annotations
@@ -39,10 +51,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 MAGIC = 0x55530000
-WORDS = 256
+WORDS = 400
 SIZE = WORDS * 4
+_SIZES = {1: 1024, 2: SIZE}
+"""Bytes of a profile by version."""
 
 TOTAL, LAST, FIRST, CLASSES, TAKEOVER_AT = 1, 2, 3, 4, 12
 DEVICE_NEXT, COUNTRY_NEXT, INCIDENT_NEXT = 13, 14, 15
@@ -52,13 +66,60 @@ M5_TAG, M5_EVENTS, M5_FAILURES = 32, 44, 56
 H1_TAG, H1_EVENTS, H1_ERRORS, H1_EXPORTS, H1_VOLUME = 68, 92, 116, 140, 164
 D1_TAG, D1_EVENTS = 188, 196
 DEVICES, COUNTRIES, INCIDENTS, DEVICE_SINCE = 204, 220, 228, 236
-M5_SLOTS, H1_SLOTS, D1_SLOTS = 12, 24, 8
+S15_TAG, S15_EVENTS = 256, 260
+H4_TAG, H4_PAYMENTS, H4_REFUSED, H4_PAGES, H4_CREDENTIALS, H4_FAILURES = range(264, 300, 6)
+KIND_EVENTS, DEVICE_LAST, DEVICE_PLAYED = 300, 332, 348
+NETWORKS, NETWORK_LAST, NETWORK_EVENTS = 364, 372, 380
+TITLE_DAY, TITLES, INSTRUMENT_DAY, INSTRUMENTS, LACKING, EU_LACKING = 388, 389, 391, 392, 393, 394
+M5_SLOTS, H1_SLOTS, D1_SLOTS, S15_SLOTS, H4_SLOTS, NETWORK_SLOTS, KIND_SLOTS = 12, 24, 8, 4, 6, 8, 32
 WEEK_DAYS = 7
 DEVICE_SLOTS, COUNTRY_SLOTS, INCIDENT_SLOTS = 16, 8, 8
 HOUR_LIMIT = 1024
 FULL = 0xFFFFFFFF
 
 LOGIN, EXPORT, PAYMENT, CREDENTIAL = 3, 4, 5, 6
+STREAM_SECONDS = 600
+"""A stream that was not heard of for so long has ended; heartbeats are five minutes apart."""
+LAST_EVENTS = 20
+"""Events that the register of lacking consent holds."""
+KINDS = (
+    *(
+        "unknown",
+        "play",
+        "pause",
+        "stop",
+        "seek",
+        "heartbeat",
+        "error",
+        "access",
+        "logout",
+        "login",
+        "login_failed",
+    ),
+    *(
+        "token_refresh",
+        "signup",
+        "download",
+        "export",
+        "purchase",
+        "payment_failed",
+        "payment_method",
+        "refund",
+    ),
+    *(
+        "password",
+        "contact",
+        "profile_change",
+        "device",
+        "mfa",
+        "mfa_failed",
+        "consent",
+        "rights",
+        "subscription",
+    ),
+    *("takeover_report", "chargeback"),
+)
+"""Kinds of events that rarity is counted by, at their number; at most `KIND_SLOTS`. Numbers never change."""
 TAKEOVER_FAILURES = 3
 """Failed sign-ins within the hour before a success from an unknown device that make it suspect."""
 TAKEOVER_SECONDS = 86_400
@@ -94,6 +155,14 @@ class Columns(NamedTuple):
         country: (first letter << 8) | second, 0 unknown.
         hour: local hour 0 to 23, -1 unknown.
         volume: KiB moved, -1 not told.
+        network: hash of the address's network, 1 to 2**32 - 1.
+        title: hash of the title, 0 none.
+        instrument: hash of the payment instrument, 0 none.
+        kind: position in `KINDS`.
+        playing: 1 where a stream is heard of, -1 where it ends, 0 otherwise.
+        refused: 1 for a failed payment.
+        page: 1 for a page of the catalogue or of the account.
+        lacking: 1 where consent is relied upon and is not there, 3 where that is so under the law of the EU.
         handling: READ, FOLD and LATE bits. Without READ an empty profile is observed.
     """
 
@@ -106,6 +175,14 @@ class Columns(NamedTuple):
     country: Ints
     hour: Ints
     volume: Ints
+    network: Ints
+    title: Ints
+    instrument: Ints
+    kind: Ints
+    playing: Ints
+    refused: Ints
+    page: Ints
+    lacking: Ints
     handling: Ints
 
 
@@ -113,14 +190,18 @@ class O:  # noqa: E742  short: it is the index of every observation
     """Positions of an observation: what the profile said before the event.
 
     Counts are events; GAP, AGE and BEHIND are seconds, -1 where there is no profile; DEVICE_AGE is
-    seconds since the device was first seen, -1 where it is unknown; VOLUME_* are KiB.
+    seconds since the device was first seen, -1 where it is unknown; VOLUME_* are KiB. DEVICES_24H, NETWORKS_24H and
+    STREAMS count others than the event's own.
     """
 
     TOTAL, EVENTS_1H, EVENTS_24H, EVENTS_7D, GAP, AGE, BEHIND = range(7)
     FAILURES_1H, ERRORS_24H, EXPORTS_24H, VOLUME_24H, VOLUME_ALL, VOLUME_EVENTS = range(7, 13)
     NEW_DEVICE, DEVICES, NEW_COUNTRY, COUNTRIES, ADDRESS_BITS = range(13, 18)
     HOUR_EVENTS, HOUR_ALL, TAKEOVER, INCIDENTS, DEVICE_AGE = range(18, 23)
-    WIDTH = 23
+    EVENTS_1M, PAYMENTS_24H, REFUSED_24H, PAGES_24H, CREDENTIALS_24H, FAILURES_24H = range(23, 29)
+    DEVICES_24H, STREAMS, NEW_NETWORK, NETWORKS_24H, NETWORK_EVENTS, NETWORK_ALL = range(29, 35)
+    TITLE_BITS, INSTRUMENT_BITS, KIND_EVENTS, LACKING, EU_LACKING = range(35, 40)
+    WIDTH = 40
 
 
 def content_hash(text: str) -> int:
@@ -132,20 +213,29 @@ def check(profile: bytes) -> str:
     """Says what is wrong with a profile; empty where nothing is. Empty bytes are a profile that is not there yet."""
     if not profile:
         return ""
-    if len(profile) != SIZE:
-        return f"a profile has {SIZE} bytes, not {len(profile)}"
     head = int.from_bytes(profile[:4], "little")
-    if head & 0xFFFF0000 != MAGIC:
+    if len(profile) < 4 or head & 0xFFFF0000 != MAGIC:
         return "the profile does not begin with the magic word"
-    if head & 0xFFFF != VERSION:
-        return f"the profile has version {head & 0xFFFF}; this service reads version {VERSION}"
+    size = _SIZES.get(head & 0xFFFF)
+    if size is None:
+        return f"the profile has version {head & 0xFFFF}; this service reads versions 1 to {VERSION}"
+    if len(profile) != size:
+        return f"a profile of version {head & 0xFFFF} has {size} bytes, not {len(profile)}"
     return ""
 
 
+def migrate(profile: bytes) -> bytes:
+    """A profile of an older version, which passed `check`, as one of this version; one of this version as it is."""
+    if len(profile) == SIZE:
+        return profile
+    return _EMPTY[:4] + profile[4:] + _EMPTY[len(profile) :]
+
+
 def load(profiles: Sequence[bytes]) -> Words:
-    """Profiles as rows of words, a copy. Each must have passed `check`."""
+    """Profiles as rows of words, a copy, migrated to this version. Each must have passed `check`."""
     empty = _EMPTY
-    return np.frombuffer(bytearray(b"".join([p or empty for p in profiles])), "<u4").reshape(-1, WORDS)
+    joined = b"".join([p if len(p) == SIZE else migrate(p) if p else empty for p in profiles])
+    return np.frombuffer(bytearray(joined), "<u4").reshape(-1, WORDS)
 
 
 _EMPTY = (MAGIC | VERSION).to_bytes(4, "little") + bytes(SIZE - 4)
@@ -191,7 +281,7 @@ def fold_few(
     rows = np.stack(columns, axis=1)[chosen].tolist()
     seen = []
     for i, row in zip(chosen, rows, strict=True):
-        handling = row[9]
+        handling = row[-1]
         if handling & READ:
             seen.append(_fold_one(view, profile_of[i] * WORDS, *row))
         else:
@@ -211,11 +301,20 @@ def _fold_one(
     country: int,
     hour: int,
     volume: int,
+    network: int,
+    title: int,
+    instrument: int,
+    kind: int,
+    playing: int,
+    refused: int,
+    page: int,
+    lacking: int,
     handling: int,
 ) -> tuple[int, ...]:
     # Plain integers in, plain integers out; `fold_round` does the same by columns. Keep the two in step.
-    m5, h1, d1 = time // 300, time // 3600, time // 86400
+    m5, h1, d1, s15, h4 = time // 300, time // 3600, time // 86400, time // 15, time // 14400
     r = w[b : b + WORDS].tolist()
+    events_1m = payments = refusals = pages = credentials = failures_24h = 0
     events_1h = failures = events_24h = errors = exports = volume_24h = events_7d = 0
     # Tags from above the shortest stretch that no longer counts; a tag of 0 is empty.
     oldest = m5 - M5_SLOTS
@@ -234,6 +333,18 @@ def _fold_one(
     for s, tag in enumerate(r[D1_TAG : D1_TAG + D1_SLOTS], D1_TAG):
         if oldest < tag <= d1:
             events_7d += r[s + D1_SLOTS]
+    oldest = s15 - S15_SLOTS
+    for s, tag in enumerate(r[S15_TAG : S15_TAG + S15_SLOTS], S15_TAG):
+        if oldest < tag <= s15:
+            events_1m += r[s + S15_SLOTS]
+    oldest = h4 - H4_SLOTS
+    for s, tag in enumerate(r[H4_TAG : H4_TAG + H4_SLOTS], H4_TAG):
+        if oldest < tag <= h4:
+            payments += r[s + H4_SLOTS]
+            refusals += r[s + 2 * H4_SLOTS]
+            pages += r[s + 3 * H4_SLOTS]
+            credentials += r[s + 4 * H4_SLOTS]
+            failures_24h += r[s + 5 * H4_SLOTS]
     total, last = r[TOTAL], r[LAST]
     seen = last > 0
     device_words = r[DEVICES : DEVICES + DEVICE_SLOTS]
@@ -247,6 +358,20 @@ def _fold_one(
     new_country = int(countries > 0 and country > 0 and not known_country)
     sketch_today = r[SKETCH_DAY] == d1
     bits = sum([word.bit_count() for word in r[SKETCH : SKETCH + 4]]) if sketch_today else 0
+    yesterday, heard = time - 86400, time - STREAM_SECONDS
+    devices_24h = streams = 0
+    for s, other in enumerate(device_words):
+        if other and other != device:
+            devices_24h += r[DEVICE_LAST + s] > yesterday
+            streams += r[DEVICE_PLAYED + s] > max(heard, 0)
+    network_words = r[NETWORKS : NETWORKS + NETWORK_SLOTS]
+    known_network = network in network_words
+    network_slot = network_words.index(network) if known_network else -1
+    networks_24h = 0
+    for s, other in enumerate(network_words):
+        if other and other != network:
+            networks_24h += r[NETWORK_LAST + s] > yesterday
+    titles_today, instruments_today = r[TITLE_DAY] == d1, r[INSTRUMENT_DAY] == d1
     hour_words = r[HOURS : HOURS + 8]
     incident_words = r[INCIDENTS : INCIDENTS + INCIDENT_SLOTS]
     oldest = h1 - INCIDENT_HOURS
@@ -280,6 +405,23 @@ def _fold_one(
         takeover,
         incidents,
         device_age,
+        events_1m,
+        payments,
+        refusals,
+        pages,
+        credentials,
+        failures_24h,
+        devices_24h,
+        streams,
+        int(any(network_words) and not known_network),
+        networks_24h,
+        r[NETWORK_EVENTS + network_slot] if known_network else 0,
+        sum(r[NETWORK_EVENTS : NETWORK_EVENTS + NETWORK_SLOTS]),
+        r[TITLES].bit_count() + r[TITLES + 1].bit_count() if titles_today else 0,
+        r[INSTRUMENTS].bit_count() if instruments_today else 0,
+        r[KIND_EVENTS + kind],
+        r[LACKING].bit_count(),
+        r[EU_LACKING].bit_count(),
     )
     if not handling & FOLD:
         return observed
@@ -290,8 +432,15 @@ def _fold_one(
     _count(w, b + M5_TAG, M5_SLOTS, m5, (1, failed))
     _count(w, b + H1_TAG, H1_SLOTS, h1, (1, error, exported, moved))
     _count(w, b + D1_TAG, D1_SLOTS, d1, (1,))
+    _count(w, b + S15_TAG, S15_SLOTS, s15, (1,))
+    paid = int(event_class == PAYMENT)
+    changed = int(event_class == CREDENTIAL and not failed)
+    _count(w, b + H4_TAG, H4_SLOTS, h4, (paid, refused, page, changed, failed))
+    w[b + KIND_EVENTS + kind] = min(w[b + KIND_EVENTS + kind] + 1, FULL)
     if handling & LATE:
         return observed
+    w[b + LACKING] = (w[b + LACKING] << 1 | lacking & 1) & ((1 << LAST_EVENTS) - 1)
+    w[b + EU_LACKING] = (w[b + EU_LACKING] << 1 | lacking >> 1) & FULL
     if not seen or time < w[b + FIRST]:
         w[b + FIRST] = time
     if time > last:
@@ -302,11 +451,39 @@ def _fold_one(
     if takeover == 1:
         w[b + TAKEOVER_AT] = time
     # A failed sign-in makes neither its device nor its country the viewer's own.
-    if not failed and not known_device:
-        slot = w[b + DEVICE_NEXT]
-        w[b + DEVICES + slot] = device
-        w[b + DEVICE_SINCE + slot] = time
-        w[b + DEVICE_NEXT] = (slot + 1) % DEVICE_SLOTS
+    if not failed:
+        if known_device:
+            slot = device_words.index(device)
+        else:
+            slot = w[b + DEVICE_NEXT]
+            w[b + DEVICES + slot] = device
+            w[b + DEVICE_SINCE + slot] = time
+            w[b + DEVICE_NEXT] = (slot + 1) % DEVICE_SLOTS
+            w[b + DEVICE_LAST + slot] = w[b + DEVICE_PLAYED + slot] = 0
+        w[b + DEVICE_LAST + slot] = max(w[b + DEVICE_LAST + slot], time)
+        if playing > 0:
+            w[b + DEVICE_PLAYED + slot] = max(w[b + DEVICE_PLAYED + slot], time)
+        elif playing < 0:
+            w[b + DEVICE_PLAYED + slot] = 0
+        if known_network:
+            slot = network_slot
+        else:
+            times = r[NETWORK_LAST : NETWORK_LAST + NETWORK_SLOTS]
+            slot = times.index(min(times))
+            w[b + NETWORKS + slot] = network
+            w[b + NETWORK_LAST + slot] = w[b + NETWORK_EVENTS + slot] = 0
+        w[b + NETWORK_LAST + slot] = max(w[b + NETWORK_LAST + slot], time)
+        w[b + NETWORK_EVENTS + slot] = min(w[b + NETWORK_EVENTS + slot] + 1, FULL)
+    if title and d1 >= w[b + TITLE_DAY]:
+        if not titles_today:
+            w[b + TITLE_DAY] = d1
+            w[b + TITLES] = w[b + TITLES + 1] = 0
+        w[b + TITLES + (title >> 5) % 2] |= 1 << (title & 31)
+    if instrument and d1 >= w[b + INSTRUMENT_DAY]:
+        if not instruments_today:
+            w[b + INSTRUMENT_DAY] = d1
+            w[b + INSTRUMENTS] = 0
+        w[b + INSTRUMENTS] |= 1 << (instrument & 31)
     if not failed and country > 0 and not known_country:
         slot = w[b + COUNTRY_NEXT]
         w[b + COUNTRIES + slot] = country
@@ -356,16 +533,16 @@ def fold_round(
     """Observes and folds the events at `positions`, of which each is another viewer's, by columns."""
     at = np.array(positions)
     rows = np.array(profile_of)[at]
-    time, event_class, failed, error, device, address, country, hour, volume, handling = (
-        column[at] for column in columns
-    )
+    c = Columns(*(column[at] for column in columns))
+    time, event_class, failed, error, device, address, country, hour, volume = c[:9]
+    handling = c.handling
     n = len(at)
     every = np.arange(n)
     v = words[rows]
     unread = (handling & READ) == 0
     if unread.any():
         v[unread] = np.frombuffer(_EMPTY, "<u4")
-    m5, h1, d1 = time // 300, time // 3600, time // 86400
+    m5, h1, d1, s15, h4 = time // 300, time // 3600, time // 86400, time // 15, time // 14400
 
     def inside(base: int, slots: int, stretch: Ints, length: int) -> NDArray[np.bool_]:
         age = stretch.astype(np.uint32)[:, None] - v[:, base : base + slots]
@@ -377,6 +554,8 @@ def fold_round(
     in_hour = inside(M5_TAG, M5_SLOTS, m5, M5_SLOTS)
     in_day = inside(H1_TAG, H1_SLOTS, h1, H1_SLOTS)
     in_week = inside(D1_TAG, D1_SLOTS, d1, WEEK_DAYS)
+    in_minute = inside(S15_TAG, S15_SLOTS, s15, S15_SLOTS)
+    in_fours = inside(H4_TAG, H4_SLOTS, h4, H4_SLOTS)
     failures = window(in_hour, M5_FAILURES, M5_SLOTS)
     exports = window(in_day, H1_EXPORTS, H1_SLOTS)
     head = v[:, :24].astype(np.int64)
@@ -406,6 +585,15 @@ def fold_round(
     grave = (event_class >= EXPORT) & (event_class <= CREDENTIAL)
     takeover[grave & (since >= 0) & (since < TAKEOVER_SECONDS)] = 2
     exported = (event_class == EXPORT).astype(np.int64)
+    others = (device_words != 0) & ~same_device
+    yesterday = (time - 86400)[:, None]
+    network_words = v[:, NETWORKS : NETWORKS + NETWORK_SLOTS]
+    same_network = network_words == c.network[:, None]
+    known_network = same_network.any(axis=1)
+    network_slot = same_network.argmax(axis=1)
+    network_times = v[:, NETWORK_LAST : NETWORK_LAST + NETWORK_SLOTS]
+    network_events = v[:, NETWORK_EVENTS : NETWORK_EVENTS + NETWORK_SLOTS]
+    titles_today, instruments_today = v[:, TITLE_DAY] == d1, v[:, INSTRUMENT_DAY] == d1
     gone = np.where(seen, 0, -1)
 
     out = np.empty((O.WIDTH, n), np.int64)
@@ -432,6 +620,21 @@ def fold_round(
     out[O.TAKEOVER] = takeover
     out[O.INCIDENTS] = incidents
     out[O.DEVICE_AGE] = np.where(known_device, np.maximum(time - since_device, 0), -1)
+    out[O.EVENTS_1M] = window(in_minute, S15_EVENTS, S15_SLOTS)
+    for number, base in enumerate((H4_PAYMENTS, H4_REFUSED, H4_PAGES, H4_CREDENTIALS, H4_FAILURES)):
+        out[O.PAYMENTS_24H + number] = window(in_fours, base, H4_SLOTS)
+    out[O.DEVICES_24H] = (others & (v[:, DEVICE_LAST : DEVICE_LAST + DEVICE_SLOTS] > yesterday)).sum(axis=1)
+    heard = np.maximum(time - STREAM_SECONDS, 0)[:, None]
+    out[O.STREAMS] = (others & (v[:, DEVICE_PLAYED : DEVICE_PLAYED + DEVICE_SLOTS] > heard)).sum(axis=1)
+    out[O.NEW_NETWORK] = (network_words != 0).any(axis=1) & ~known_network
+    out[O.NETWORKS_24H] = ((network_words != 0) & ~same_network & (network_times > yesterday)).sum(axis=1)
+    out[O.NETWORK_EVENTS] = network_events[every, network_slot] * known_network
+    out[O.NETWORK_ALL] = network_events.sum(axis=1, dtype=np.int64)
+    out[O.TITLE_BITS] = np.bitwise_count(v[:, TITLES : TITLES + 2]).sum(axis=1, dtype=np.int64) * titles_today
+    out[O.INSTRUMENT_BITS] = np.bitwise_count(v[:, INSTRUMENTS]) * instruments_today
+    out[O.KIND_EVENTS] = v[every, KIND_EVENTS + c.kind]
+    out[O.LACKING] = np.bitwise_count(v[:, LACKING])
+    out[O.EU_LACKING] = np.bitwise_count(v[:, EU_LACKING])
     observed[at] = out.T
 
     folded = (handling & FOLD) != 0
@@ -439,29 +642,18 @@ def fold_round(
         keep = np.nonzero(folded)[0]
         if not len(keep):
             return
-        v, rows, head = v[keep], rows[keep], head[keep]
-        time, event_class, failed, error = time[keep], event_class[keep], failed[keep], error[keep]
-        device, address, country, hour, volume = (
-            device[keep],
-            address[keep],
-            country[keep],
-            hour[keep],
-            volume[keep],
+        v, rows, head, c = v[keep], rows[keep], head[keep], Columns(*(column[keep] for column in c))
+        time, event_class, failed, error, device, address, country, hour, volume = c[:9]
+        handling = c.handling
+        m5, h1, d1, s15, h4, block = (a[keep] for a in (m5, h1, d1, s15, h4, block))
+        last, first, failures, exports = (a[keep] for a in (last, first, failures, exports))
+        takeover, exported, network_slot = takeover[keep], exported[keep], network_slot[keep]
+        seen, placed, timed, sketch_today = (a[keep] for a in (seen, placed, timed, sketch_today))
+        known_device, known_country, known_network = (
+            a[keep] for a in (known_device, known_country, known_network)
         )
-        handling, m5, h1, d1, block = handling[keep], m5[keep], h1[keep], d1[keep], block[keep]
-        seen, last, first, failures, exports = (
-            seen[keep],
-            last[keep],
-            first[keep],
-            failures[keep],
-            exports[keep],
-        )
-        known_device, known_country, placed = known_device[keep], known_country[keep], placed[keep]
-        sketch_today, timed, takeover, exported = (
-            sketch_today[keep],
-            timed[keep],
-            takeover[keep],
-            exported[keep],
+        same_device, titles_today, instruments_today = (
+            a[keep] for a in (same_device, titles_today, instruments_today)
         )
         every = np.arange(len(keep))
 
@@ -481,6 +673,12 @@ def fold_round(
     count(M5_TAG, M5_SLOTS, m5, (1, failed))
     count(H1_TAG, H1_SLOTS, h1, (1, error, exported, moved))
     count(D1_TAG, D1_SLOTS, d1, (1,))
+    count(S15_TAG, S15_SLOTS, s15, (1,))
+    paid = (event_class == PAYMENT).astype(np.int64)
+    changed = ((event_class == CREDENTIAL) & (failed == 0)).astype(np.int64)
+    count(H4_TAG, H4_SLOTS, h4, (paid, c.refused, c.page, changed, failed))
+    kinds = KIND_EVENTS + c.kind
+    v[every, kinds] = np.minimum(v[every, kinds].astype(np.int64) + 1, FULL)
 
     live = (handling & LATE) == 0
     v[:, FIRST] = np.where(live & (~seen | (time < first)), time, first)
@@ -489,8 +687,33 @@ def fold_round(
     v[:, VOLUME] = np.where(told, np.minimum(head[:, VOLUME] + moved, FULL), head[:, VOLUME])
     v[:, VOLUME_EVENTS] = np.minimum(head[:, VOLUME_EVENTS] + told, FULL)
     v[:, TAKEOVER_AT] = np.where(live & (takeover == 1), time, head[:, TAKEOVER_AT])
+    for register_at, lacking, kept in (
+        (LACKING, c.lacking & 1, (1 << LAST_EVENTS) - 1),
+        (EU_LACKING, c.lacking >> 1, FULL),
+    ):
+        register = v[:, register_at].astype(np.int64)
+        v[:, register_at] = np.where(live, (register << 1 | lacking) & kept, register)
     own = live & (failed == 0)
     arrived = np.nonzero(own & ~known_device)[0]
+    slots = np.where(known_device, same_device.argmax(axis=1), head[:, DEVICE_NEXT])
+    at_own = np.nonzero(own)[0]
+    device_last, device_played = DEVICE_LAST + slots[at_own], DEVICE_PLAYED + slots[at_own]
+    new = ~known_device[at_own]
+    v[at_own, device_last] = np.maximum(np.where(new, 0, v[at_own, device_last]), time[at_own])
+    played = np.where(new, 0, v[at_own, device_played])
+    playing = c.playing[at_own]
+    v[at_own, device_played] = np.where(
+        playing > 0, np.maximum(played, time[at_own]), np.where(playing < 0, 0, played)
+    )
+    new = ~known_network[at_own]
+    oldest = v[at_own, NETWORK_LAST : NETWORK_LAST + NETWORK_SLOTS].argmin(axis=1)
+    slots = np.where(new, oldest, network_slot[at_own])
+    v[at_own, NETWORKS + slots] = c.network[at_own]
+    v[at_own, NETWORK_LAST + slots] = np.maximum(
+        np.where(new, 0, v[at_own, NETWORK_LAST + slots]), time[at_own]
+    )
+    events = np.where(new, 0, v[at_own, NETWORK_EVENTS + slots].astype(np.int64)) + 1
+    v[at_own, NETWORK_EVENTS + slots] = np.minimum(events, FULL)
     v[arrived, DEVICE_SINCE + v[arrived, DEVICE_NEXT].astype(np.int64)] = time[arrived]
     _push(v, arrived, DEVICES, DEVICE_NEXT, DEVICE_SLOTS, device)
     _push(v, np.nonzero(own & placed & ~known_country)[0], COUNTRIES, COUNTRY_NEXT, COUNTRY_SLOTS, country)
@@ -501,6 +724,15 @@ def fold_round(
         v[fresh, SKETCH : SKETCH + 4] = 0
     word = SKETCH + (address >> 5) % 4
     v[every, word] |= (np.where(current, 1, 0) << (address & 31)).astype(np.uint32)
+    for day, base, words_of, today, value in (
+        (TITLE_DAY, TITLES, 2, titles_today, c.title),
+        (INSTRUMENT_DAY, INSTRUMENTS, 1, instruments_today, c.instrument),
+    ):
+        said = live & (value != 0) & (d1 >= v[:, day])
+        begun = np.nonzero(said & ~today)[0]
+        v[begun, day] = d1[begun]
+        v[begun, base : base + words_of] = 0
+        v[every, base + (value >> 5) % words_of] |= (np.where(said, 1, 0) << (value & 31)).astype(np.uint32)
     v[every, HOURS + block] += (live & timed).astype(np.uint32)
     high = np.nonzero(live & timed & (v[every, HOURS + block] >= HOUR_LIMIT))[0]
     if len(high):

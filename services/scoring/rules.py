@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 import yaml
 from numpy.typing import NDArray
 
 from services.common.errors import FailedPrecondition
 from services.scoring import features
+from services.scoring.extract import EU_BIT, region_code
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 
-VERSION = 1
+VERSION = 2
 SEGMENTS = ("power", "standard", "new", "inactive", "dormant", "suspicious")
 LEARNT_LIMIT = 1.0
 """Whatever the rules say, learning moves a threshold by no more points than this."""
@@ -25,6 +25,9 @@ SIGNALS = {
     for name, number in decision_pb2.SignalIndex.items()
 }
 OWN = frozenset(f.name for f in features.REGISTRY if f.source in ("profile", "event"))
+PRIORITIES = ("", "high", "medium", "low")
+CHANNELS = frozenset({"log", "slack", "email", "sms", "webhook"})
+SECOND_FACTOR = ("never", "caution", "always")
 Bools = NDArray[np.bool_]
 
 
@@ -117,6 +120,32 @@ class Patterns:
         return found
 
 
+class SegmentParameters(NamedTuple):
+    """What is done with the viewers of a segment.
+
+    Attributes:
+        threshold: points, before adjustments.
+        points: of the segment component.
+        sensitivity: what the models' points are multiplied by.
+        channels: by which people are told of a decision to review or block.
+        support_priority: "high", "medium", "low" or "".
+        new_devices_allowed: whether an unknown device alone speaks against nothing.
+        second_factor: "never", "caution" (with every outcome above ALLOW) or "always" (also with every sign-in and
+            grave act).
+        session_limit: devices that may play at the same time; 0: no limit.
+    """
+
+    name: str
+    threshold: float
+    points: float
+    sensitivity: float
+    channels: tuple[str, ...]
+    support_priority: str
+    new_devices_allowed: bool
+    second_factor: str
+    session_limit: int
+
+
 class Rules(NamedTuple):
     """Everything outcomes.yaml says. Points and thresholds by Segment (position 0 unused).
 
@@ -146,15 +175,16 @@ class Rules(NamedTuple):
     address_list_seconds: int
     reason_points: float
     most_reasons: int
-
-
-def read_norms(content: bytes) -> dict[str, float]:
-    """The population's norms: numbers by name. Raises RulesInvalid."""
-    try:
-        read = orjson.loads(content)
-        return {str(name): float(value) for name, value in read["norms"].items()}
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError):
-        raise RulesInvalid('norms.json holds {"norms": {name: number}}') from None
+    most_factors: int
+    segments: tuple[SegmentParameters, ...]
+    """In the order of `SEGMENTS`."""
+    sensitivity: NDArray[np.float64]
+    new_devices_allowed: Bools
+    session_limit: NDArray[np.int64]
+    new_device: NDArray[np.intp]
+    """Patterns whose reason is a new device."""
+    residence: Mapping[int, float]
+    """Points by region code, and by `extract.EU_BIT` for the EU; empty in the shipped rules."""
 
 
 def read_rules(content: bytes, norms: Mapping[str, float]) -> Rules:
@@ -189,6 +219,13 @@ def _event_class(name: str) -> int:
     return _enum(event_pb2.EventClass, "EVENT_CLASS_", name)
 
 
+def _region(name: str) -> int:
+    code = EU_BIT if name == "EU" else region_code(str(name))
+    if not code or len(str(name)) != 2:
+        raise RulesInvalid(f"residence: {name!r} is neither EU nor a country's two letters")
+    return code
+
+
 class _Reader:
     def __init__(self, read: dict[str, Any], norms: Mapping[str, float]) -> None:
         self._read = read
@@ -202,6 +239,7 @@ class _Reader:
         segments = read["segments"]
         if set(segments) != set(SEGMENTS):
             raise RulesInvalid(f"segments are {', '.join(SEGMENTS)}")
+        parameters = tuple(self._segment(name, segments[name]) for name in SEGMENTS)
         learnt = read["adjustments"]["learnt"]
         bound = min(float(learnt["bound"]), LEARNT_LIMIT)
         behaviour = tuple(self._pattern(p, True) for p in read["behaviour"])
@@ -216,17 +254,19 @@ class _Reader:
             band_outcomes=tuple(b[0] for b in bands),
             band_times=tuple(b[1] for b in bands),
             band_plus=tuple(b[2] for b in bands),
-            thresholds=np.array([0.0] + [float(segments[s]["threshold"]) for s in SEGMENTS]),
-            segment_points=np.array([0.0] + [float(segments[s]["points"]) for s in SEGMENTS]),
+            thresholds=np.array([0.0] + [one.threshold for one in parameters]),
+            segment_points=np.array([0.0] + [one.points for one in parameters]),
             learnt=np.clip(np.array([0.0] + [float(learnt[s]) for s in SEGMENTS]), -bound, bound),
             membership=self._numbers(
                 read["membership"],
                 (
-                    *("suspicious_incidents", "dormant_days", "inactive_days", "new_days", "power_days"),
-                    *("power_events_per_day", "chargebacks", "chargeback_points"),
+                    *("suspicious_incidents", "suspicious_chargebacks", "dormant_days", "inactive_days"),
+                    *("new_days", "power_days", "power_events_per_day", "chargebacks", "chargeback_points"),
                 ),
             ),
-            night=self._numbers(read["adjustments"]["night"], ("points", "hour_share_below")),
+            night=self._numbers(
+                read["adjustments"]["night"], ("points", "hour_share_below", "least_history")
+            ),
             young=self._numbers(read["adjustments"]["young"], ("points", "days")),
             trusted=self._numbers(read["adjustments"]["trusted"], ("points", "days", "events")),
             anomaly=self._numbers(read["anomaly"], ("starts_at", "full_at", "points")),
@@ -239,7 +279,48 @@ class _Reader:
             address_list_seconds=int(read["address_list_seconds"]),
             reason_points=float(read["reasons"]["points"]),
             most_reasons=int(read["reasons"]["most"]),
+            most_factors=int(read["reasons"]["most_factors"]),
+            segments=parameters,
+            sensitivity=np.array([1.0] + [one.sensitivity for one in parameters]),
+            new_devices_allowed=np.array([False] + [one.new_devices_allowed for one in parameters]),
+            session_limit=np.array([0] + [one.session_limit for one in parameters]),
+            new_device=np.array(
+                [
+                    number
+                    for number, pattern in enumerate((*behaviour, *network, *hard))
+                    if pattern.reason == decision_pb2.REASON_CODE_NEW_DEVICE
+                ],
+                np.intp,
+            ),
+            residence={
+                _region(name): float(points) for name, points in read["adjustments"]["residence"].items()
+            },
         )
+
+    def _segment(self, name: str, entry: Mapping[str, Any]) -> SegmentParameters:
+        found = SegmentParameters(
+            name=name,
+            threshold=float(entry["threshold"]),
+            points=float(entry["points"]),
+            sensitivity=float(entry["sensitivity"]),
+            channels=tuple(str(channel) for channel in entry["channels"]),
+            support_priority=str(entry["support_priority"]),
+            new_devices_allowed=bool(entry["new_devices_allowed"]),
+            second_factor=str(entry["second_factor"]),
+            session_limit=int(entry["session_limit"]),
+        )
+        if not 0.0 <= found.sensitivity <= 5.0:
+            raise RulesInvalid(f"segment {name}: sensitivity is 0 to 5")
+        if unknown := set(found.channels) - CHANNELS:
+            raise RulesInvalid(f"segment {name}: no channel is called {', '.join(sorted(unknown))}")
+        if found.support_priority not in PRIORITIES or found.second_factor not in SECOND_FACTOR:
+            raise RulesInvalid(
+                f"segment {name}: support_priority is high, medium, low or empty; second_factor is never, caution or"
+                " always"
+            )
+        if not 0 <= found.session_limit <= 16:
+            raise RulesInvalid(f"segment {name}: session_limit is 0 to 16")
+        return found
 
     def _numbers(self, entry: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, float]:
         return {name: float(entry[name]) for name in names}

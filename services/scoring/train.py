@@ -1,12 +1,15 @@
-"""Trains the ensemble on simulated traffic: `python -m services.scoring.train [--out DIRECTORY]`.
+"""Trains the models: `python -m services.scoring.train --out DIRECTORY`; `usher scoring train` runs it.
 
-The events run through the same profile and features as in service, in order. The split is by time: fit, then
-calibration; what the card measures comes from other viewers, simulated with the next seed. The anomaly models see
-no labels: they are fitted twice, the second time without the most unusual share of the first, since training
-traffic is not clean. Everything is seeded.
+Events of the simulator, or stored events with their labels, run through the same profile and features as in service,
+in order. Splits are by time: the models are fitted on the first part, calibrated on the next, measured on the last;
+a simulated model is measured on other viewers, of the next seed, as well. The anomaly models see no labels: they are
+fitted twice, the second time without the most unusual share of the first, since training traffic is not clean. The
+violation model is fitted on labels, with directions that hold by nature (more failed sign-ins never speak for an event),
+so that it carries over to kinds of abuse it has not seen; a sigmoid fitted on the calibration part makes it a
+probability. Everything is seeded.
 
-What training cannot see stands in the card under `not_trained`: fraud's travel speed is 0 throughout, since no
-look-up of places takes part.
+What training cannot see stands in the card under `not_trained`: ring membership and compliance's risk come from other
+services.
 """
 
 from __future__ import annotations
@@ -14,35 +17,51 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from math import asin, cos, radians, sin, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from sklearn.ensemble import GradientBoostingClassifier, IsolationForest
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
-from sklearn.neighbors import LocalOutlierFactor
 
-from services.common.event_types import canonical
-from services.scoring import export, features, profile
-from services.scoring.export import Calibration, Fitted, Scaling
-from services.scoring.extract import FAILED_SIGN_IN, Extractor
+from services.common.errors import UsherError
+from services.common.event_json import parse_event
+from services.common.places import Places, open_places
+from services.scoring import card as cards
+from services.scoring import detector, export, features, profile
+from services.scoring.detector import Sizes
+from services.scoring.export import Fitted, Sigmoid
+from services.scoring.extract import Extractor, traits_of
 from services.scoring.model import CARD_FORMAT, OUTPUTS, Ensemble
-from simulator.places import HOSTING_NETWORKS, PLACES, VPN_NETWORKS, Network, address_number
-from simulator.traffic import generate
+from services.scoring.norms import LEAST_SHARE, Norms, write_norms
+from services.scoring.trees import output, write_trees
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 
 START_MS = 1_788_220_800_000  # 2026-09-01T00:00:00Z
-DEFAULTS = Path(__file__).parent / "defaults"
 BATCH = 256
-DAY = 86_400
-HOUR = 3_600
-POINTS = {0.0: 0.0, 0.5: 0.2, 0.75: 0.35, 0.9: 0.5, 0.95: 0.6, 0.99: 0.8, 0.999: 0.95, 1.0: 1.0}
-"""Share of the traffic with a lower raw score -> calibrated score."""
+RARE = 0.0
+"""A kind of violation weighs as its number of events to this power."""
+DAY, HOUR = 86_400, 3_600
+EARTH_RADIUS_KM = 6371.0
+UP = frozenset(
+    {
+        *("failures_1h", "failures_24h", "exports_24h", "pages_24h", "data_accesses_24h", "volume_ratio"),
+        *("volume_vs_population", "payment_failures_24h", "instruments_today", "takeover_stage", "ip_class"),
+        *("chargebacks", "device_accounts", "address_failed_accounts", "payment_accounts", "travel_kmh"),
+        *("new_device", "new_country", "new_network", "network_risk", "consent_lacking", "no_consent_share"),
+        *("eu_no_consent", "compliance_risk", "events_1m", "rate_ratio", "concurrent_streams"),
+    }
+)
+"""Features that by nature speak against an event the more there is of them."""
+DOWN = frozenset({"device_hours", "network_share", "account_age_days"})
+"""Features that by nature speak for an event the more there is of them."""
 
 
 class Plan(NamedTuple):
@@ -51,57 +70,82 @@ class Plan(NamedTuple):
     seed: int = 20_261_122
     users: int = 1_500
     days: float = 17.0
-    measure_from_days: float = 4.0
-    fit_until_days: float = 14.0
-    held_out_users: int = 600
+    warm_days: float = 3.0
+    """Days at the beginning that only fill the profiles."""
+    fit_share: float = 0.7
+    """Share of the time after that on which models are fitted."""
+    calibrate_share: float = 0.15
+    """Share of the time that calibrates; the rest measures."""
+    held_out_users: int = 700
     held_out_days: float = 14.0
-    forest_trees: int = 100
-    neighbour_points: int = 1_000
-    neighbours: int = 20
-    boosting_trees: int = 100
-    boosting_depth: int = 3
-    most_rows: int = 60_000
+    sizes: Sizes = Sizes(60, 20, 12, (32,), 300, 0.05)
+    boosting_trees: int = 120
+    boosting_leaves: int = 15
+    most_rows: int = 40_000
+    """Rows that the anomaly models are fitted on."""
+    most_ordinary: int = 150_000
+    """Ordinary rows that the violation model is fitted on."""
     contamination: float = 0.01
 
 
+class Label(NamedTuple):
+    """What an event truly is, as far as training needs it."""
+
+    scenario: str = ""
+    abusive: bool = False
+    compliance: str = ""
+
+
 class Traffic(NamedTuple):
-    """Feature rows of simulated events with their time and labels."""
+    """Feature rows of events with their time and labels, in order."""
 
     rows: features.Floats
-    day: export.Doubles
+    seconds: NDArray[np.int64]
+    viewer: NDArray[np.int64]
     abusive: NDArray[np.bool_]
     violating: NDArray[np.bool_]
-    scenario: list[str]
-    event_class: profile.Ints
+    scenario: NDArray[np.str_]
+    kind: profile.Ints
+    volume: profile.Ints
+
+    def part(self, chosen: NDArray[Any]) -> Traffic:
+        """The chosen rows."""
+        return Traffic(*(column[chosen] for column in self))
 
 
 class SignalReplay:
-    """Fraud's cross-account signals over simulated traffic, exactly, for training alone."""
+    """Fraud's cross-account signals over training traffic: sets by key, what was seen before an event."""
 
     def __init__(self) -> None:
         self._devices: dict[str, dict[str, int]] = {}
         self._addresses: dict[str, dict[str, int]] = {}
+        self._instruments: dict[str, dict[str, int]] = {}
         self._failed: dict[str, dict[str, int]] = {}
+        self._sighted: dict[str, tuple[int, int, int, int, int, int]] = {}
 
-    def before(self, event: event_pb2.Event) -> list[float]:
-        """Signals of what was seen before the event; then remembers it."""
+    def before(self, event: event_pb2.Event, place: tuple[int, int, int, int, int]) -> list[float]:
+        """Signals of what was seen before the event; then remembers it. `place` is a row of Places without flags."""
         time, user = event.event_time.seconds, event.user_id
-        signals = [0.0] * len(decision_pb2.SignalIndex.values())
+        signals = [0.0] * features.SIGNALS
         index = decision_pb2.SignalIndex
         signals[index.SIGNAL_INDEX_DEVICE_ACCOUNTS] = self._others(
             self._devices, event.device_id, user, time, 30 * DAY
         )
+        if event.payment_fingerprint:
+            signals[index.SIGNAL_INDEX_PAYMENT_ACCOUNTS] = self._others(
+                self._instruments, event.payment_fingerprint, user, time, 30 * DAY
+            )
         own = self._addresses.get(event.ip_address, {}).get(user, -DAY) > time - DAY
         signals[index.SIGNAL_INDEX_ADDRESS_ACCOUNTS] = own + self._others(
             self._addresses, event.ip_address, user, time, DAY
         )
-        failed = canonical(event.event_type) in FAILED_SIGN_IN
         before = self._failed.get(event.ip_address, {})
         signals[index.SIGNAL_INDEX_ADDRESS_FAILED_ACCOUNTS] = sum(
             1 for at in before.values() if at > time - HOUR
         )
-        if failed:
+        if traits_of(event.event_type).numbers[0]:
             self._failed.setdefault(event.ip_address, {})[user] = time
+        signals[index.SIGNAL_INDEX_TRAVEL_KMH] = self._travel(user, (time, *place))
         return signals
 
     def _others(self, seen: dict[str, dict[str, int]], key: str, user: str, time: int, window: int) -> float:
@@ -110,72 +154,95 @@ class SignalReplay:
         users[user] = time
         return float(count)
 
-
-class Countries:
-    """Country of a simulated address, as (first letter << 8) | second; 0 where the simulator does not say."""
-
-    def __init__(self) -> None:
-        # The countries of the VPN and hosting ranges are those that simulator/places.py states in its comments.
-        ranges: list[tuple[Network, str]] = [(place.home, place.country) for place in PLACES]
-        ranges += zip(VPN_NETWORKS, ("NL", "DE", "DE", "GB", "US", "FR", "SG", "CA"), strict=True)
-        ranges += zip(HOSTING_NETWORKS, ("NL", "DE", "FR", "NL", "SG", "RU", "VN", "IN"), strict=True)
-        ranges.sort(key=lambda item: item[0].base)
-        self._starts = np.array([item[0].base for item in ranges])
-        self._ends = [item[0].base + item[0].size for item in ranges]
-        self._codes = [ord(item[1][0]) << 8 | ord(item[1][1]) for item in ranges]
-        self._known: dict[str, int] = {}
-
-    def of(self, address: str) -> int:
-        """The country's code."""
-        code = self._known.get(address)
-        if code is None:
-            number = address_number(address)
-            at = int(np.searchsorted(self._starts, number, side="right")) - 1
-            code = self._codes[at] if at >= 0 and number < self._ends[at] else 0
-            self._known[address] = code
-        return code
+    def _travel(self, user: str, here: tuple[int, int, int, int, int, int]) -> float:
+        # As fraud does with its shipped parameters: 50 km beyond both accuracies, in 10 minutes at least.
+        if not here[4]:
+            return 0.0
+        there = self._sighted.get(user)
+        self._sighted[user] = here
+        if (
+            there is None
+            or there[2:4] == here[2:4]
+            or (there[5] and there[5] == here[5] and there[1] == here[1])
+        ):
+            return 0.0
+        a, b = radians(there[2] / 1e4), radians(here[2] / 1e4)
+        half = sin((b - a) / 2) ** 2 + cos(a) * cos(b) * sin(radians((here[3] - there[3]) / 1e4) / 2) ** 2
+        km = 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(half))) - there[4] - here[4]
+        minutes = max(abs(here[0] - there[0]) / 60, 10.0)
+        return km / (minutes / 60) if km >= 50.0 else 0.0
 
 
-def simulate(plan: Plan) -> Traffic:
-    """Runs simulated traffic through profile and features, in order."""
-    stream = generate(plan.seed, plan.users, plan.days, START_MS)
+def gather(
+    stream: Iterable[tuple[event_pb2.Event, Any]],
+    places: Places,
+    progress: Callable[[int], None] | None = None,
+) -> Traffic:
+    """Runs labelled events, in order of time, through profile and features.
+
+    The labels have `scenario`, `abusive` and `compliance`. The norms that two features compare with are measured on the
+    way's first pass: `renorm` sets those features anew. `progress` is told the number of events done, now and then.
+    Raises ValueError where an event cannot be scored.
+    """
     parts: list[features.Floats] = []
-    days: list[float] = []
-    abusive: list[bool] = []
-    violating: list[bool] = []
-    scenario: list[str] = []
-    classes: list[profile.Ints] = []
+    columns_of: list[tuple[profile.Ints, ...]] = []
+    labels: list[tuple[bool, bool, str]] = []
+    numbers: list[int] = []
     viewers: dict[str, int] = {}
     words = profile.load([b""] * 1024)
-    replay, countries = SignalReplay(), Countries()
-    for batch in _batches(stream):
-        numbers = [viewers.setdefault(event.user_id, len(viewers)) for event, _ in batch]
-        if len(viewers) > len(words):
+    replay = SignalReplay()
+    flat = Norms({}, np.ones(profile.KIND_SLOTS), np.zeros(profile.KIND_SLOTS))
+    done = 0
+    for batch in _batches(iter(stream)):
+        viewer = [viewers.setdefault(event.user_id, len(viewers)) for event, _ in batch]
+        while len(viewers) > len(words):
             words = np.concatenate([words, profile.load([b""] * len(words))])
-        places = event_pb2.Places(country=[countries.of(event.ip_address) for event, _ in batch])
-        extractor = Extractor(numbers, [], places, {})
+        where = places.columns([event.ip_address for event, _ in batch])
+        extractor = Extractor(viewer, [], where, {})
         extractor.read([event.SerializeToString() for event, _ in batch], 0, len(batch))
         extracted = extractor.finish()
         if extracted.errors:
-            raise RuntimeError(
-                f"the simulator made an event that scoring refuses: {extracted.errors[0].reason}"
+            error = extracted.errors[0]
+            raise ValueError(f"event {batch[error.index][0].event_id!r} cannot be scored: {error.message}")
+        columns = extracted.columns
+        observed = profile.fold(words, extracted.profile_of, columns)
+        rows_of_place = zip(
+            where.country, where.latitude_e4, where.longitude_e4, where.accuracy_km, where.asn, strict=True
+        )
+        signals = np.array(
+            [replay.before(event, place) for (event, _), place in zip(batch, rows_of_place, strict=True)],
+            np.float32,
+        )
+        parts.append(
+            features.compute(
+                observed,
+                columns,
+                extracted.facts,
+                signals,
+                np.array(where.flags, np.int64),
+                np.zeros(len(batch)),
+                flat,
             )
-        observed = profile.fold(words, extracted.profile_of, extracted.columns)
-        signals = np.array([replay.before(event) for event, _ in batch], np.float32)
-        parts.append(features.compute(observed, extracted.columns, extracted.facts, signals))
-        classes.append(extracted.columns.event_class)
-        days.extend(((extracted.columns.time - START_MS // 1000) / DAY).tolist())
-        for _, label in batch:
-            abusive.append(label.abusive)
-            violating.append(label.abusive or label.compliance != "")
-            scenario.append(label.scenario)
+        )
+        columns_of.append((columns.time, columns.kind, columns.volume))
+        numbers.extend(viewer)
+        labels.extend((one.abusive, one.abusive or one.compliance != "", one.scenario) for _, one in batch)
+        done += len(batch)
+        if progress:
+            progress(done)
+    if not parts:
+        raise ValueError("there is no event to train on")
+    time, kind, volume = (np.concatenate(column) for column in zip(*columns_of, strict=True))
+    abusive, violating, scenario = zip(*labels, strict=True)
     return Traffic(
         np.concatenate(parts),
-        np.array(days),
+        time,
+        np.array(numbers),
         np.array(abusive),
         np.array(violating),
-        scenario,
-        np.concatenate(classes),
+        np.array(scenario),
+        kind,
+        volume,
     )
 
 
@@ -184,197 +251,314 @@ def _batches(stream: Iterator[Any]) -> Iterator[list[Any]]:
         yield batch
 
 
-def fit(plan: Plan, traffic: Traffic) -> Fitted:
-    """Fits the three models and calibrates the anomaly scores."""
-    rng = np.random.default_rng(plan.seed)
-    training = np.nonzero(traffic.day < plan.fit_until_days)[0]
-    # Rare kinds of events (a changed password) would drown in heartbeats: classes are drawn by the root of their share.
-    share = np.bincount(traffic.event_class[training], minlength=8) / len(training)
-    weight = 1.0 / np.sqrt(np.maximum(share, 1e-9))[traffic.event_class[training]]
-    chosen = rng.choice(training, min(plan.most_rows, len(training)), replace=False, p=weight / weight.sum())
-    rows = traffic.rows[chosen]
-    scaling = fit_scaling(rows)
-    z = scaling.apply(rows)
-    first = IsolationForest(n_estimators=plan.forest_trees, random_state=plan.seed, n_jobs=1).fit(z)
-    raw = first.score_samples(z)
-    clean = z[raw >= np.quantile(raw, plan.contamination)]
-    forest = IsolationForest(n_estimators=plan.forest_trees, random_state=plan.seed + 1, n_jobs=1).fit(clean)
+def simulate(seed: int, users: int, days: float, progress: Callable[[int], None] | None = None) -> Traffic:
+    """Features and labels of simulated traffic."""
+    from simulator.traffic import generate
 
-    distinct = np.unique(np.round(clean, 2), axis=0)
-    points = distinct[rng.choice(len(distinct), min(plan.neighbour_points, len(distinct)), replace=False)]
-    # A little noise, so that no two points are at the same distance and neighbours are the same everywhere.
-    points = (points + rng.normal(0.0, 0.01, points.shape)).astype(np.float32).astype(np.float64)
-    neighbours = LocalOutlierFactor(n_neighbors=plan.neighbours, novelty=True, n_jobs=1).fit(points)
-
-    boosting = GradientBoostingClassifier(
-        n_estimators=plan.boosting_trees, max_depth=plan.boosting_depth, random_state=plan.seed, subsample=0.8
-    )
-    boosting.fit(
-        rows, traffic.violating[chosen], sample_weight=1.0 / weight[np.searchsorted(training, chosen)]
-    )
-
-    natural = np.nonzero(traffic.day >= plan.fit_until_days)[0]
-    if len(natural) > plan.most_rows:
-        natural = rng.choice(natural, plan.most_rows, replace=False)
-    z = scaling.apply(traffic.rows[natural])
-    return Fitted(
-        scaling,
-        forest,
-        neighbours,
-        boosting,
-        calibrate(forest_raw(forest, z)),
-        calibrate(outlier_raw(neighbours, z)),
-    )
+    return gather(generate(seed, users, days, START_MS), open_places(), progress)
 
 
-def fit_scaling(rows: features.Floats) -> Scaling:
-    """Half-way point of each feature (median of what is not zero), then mean and deviation of the bounded values."""
-    a = rows[:, : features.ANOMALY_FEATURES]
-    half = np.array([np.median(c[c > 0]) if (c > 0).any() else 1.0 for c in a.T], np.float32)
-    bounded = a / (a + half)
-    mean = bounded.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # A feature that hardly ever moves must not shout when it does: no deviation below 0.1.
-    deviation = np.maximum(bounded.std(axis=0, dtype=np.float64), 0.1).astype(np.float32)
-    return Scaling(half, mean, deviation)
+def renorm(traffic: Traffic, norms: Norms) -> Traffic:
+    """The traffic with the features that compare with the population set under `norms`."""
+    rows = traffic.rows.copy()
+    usual = norms.kind_volume[traffic.kind]
+    moved = np.where(usual > 0, np.maximum(traffic.volume, 0) / np.maximum(usual, 1.0), 0.0)
+    for name, values in (
+        ("type_rarity_overall", (1.0 / norms.kind_share)[traffic.kind]),
+        ("volume_vs_population", moved),
+    ):
+        one = features.REGISTRY[features.INDEX[name]]
+        rows[:, features.INDEX[name]] = np.clip(values.astype(np.float32), one.minimum, one.maximum)
+    return traffic._replace(rows=rows)
 
 
-def forest_raw(forest: Any, z: features.Floats) -> export.Doubles:
-    """Minus the mean path length: the Isolation Forest's score 2^(-E/c) before the exponential."""
-    scale = export.average_path(np.array([forest.max_samples_]))[0]
-    return np.log2(-forest.score_samples(z)) * scale
+def measure_norms(traffic: Traffic) -> Norms:
+    """The population's norms: shares and volumes by kind, and what the named patterns compare with.
 
-
-def outlier_raw(neighbours: Any, z: features.Floats) -> export.Doubles:
-    """The Local Outlier Factor, 1 for a point as dense as its neighbours; distances in double precision."""
-    return -neighbours.score_samples(z.astype(np.float64))
-
-
-def calibrate(raw: export.Doubles) -> Calibration:
-    """A broken line through the quantiles of `POINTS`; quantiles that coincide are kept once, the higher one."""
-    x = np.quantile(raw, list(POINTS)).astype(np.float32)
-    y = np.array(list(POINTS.values()), np.float32)
-    least = max((x[-1] - x[0]) * 1e-3, 1e-4)
-    kept = [len(x) - 1]
-    for i in range(len(x) - 2, -1, -1):
-        if x[kept[-1]] - x[i] >= least:
-            kept.append(i)
-    kept.reverse()
-    if len(kept) < 2:
-        raise RuntimeError("the raw scores hardly differ: there is nothing to calibrate")
-    return Calibration(x[kept], np.concatenate([[np.float32(0.0)], y[kept][1:]]))
-
-
-def reference(fitted: Fitted, rows: features.Floats) -> export.Doubles:
-    """What the graph must answer, by scikit-learn: one row of model.OUTPUTS an event."""
-    z = fitted.scaling.apply(rows)
-    forest = fitted.forest_calibration.apply(forest_raw(fitted.forest, z))
-    neighbours = fitted.neighbours_calibration.apply(outlier_raw(fitted.neighbours, z))
-    likelihood = fitted.boosting.predict_proba(rows)[:, 1]
-    return np.column_stack([(forest + neighbours) / 2, forest, neighbours, likelihood])
-
-
-def measure(plan: Plan, fitted: Fitted, traffic: Traffic, model: Ensemble) -> dict[str, Any]:
-    """What the card states, measured on traffic of viewers that training never saw."""
-    test = np.nonzero(traffic.day >= plan.measure_from_days)[0]
-    rows = traffic.rows[test]
-    scores = np.concatenate([model.run(rows[i : i + 4096]) for i in range(0, len(rows), 4096)])
-    abusive, violating = traffic.abusive[test], traffic.violating[test]
-    scenario = np.array(traffic.scenario)[test]
-    some = rows[:: max(len(rows) // 10_000, 1)][:10_000]
-    difference = np.abs(reference(fitted, some) - model.run(some)).max(axis=0)
-    metrics: dict[str, Any] = {
-        "rows": len(test),
-        "abusive_rows": int(abusive.sum()),
-        "anomaly_auc": _rounded(roc_auc_score(abusive, scores[:, 0])),
-        "anomaly_average_precision": _rounded(average_precision_score(abusive, scores[:, 0])),
-        "violation_auc": _rounded(roc_auc_score(violating, scores[:, 3])),
-        "violation_average_precision": _rounded(average_precision_score(violating, scores[:, 3])),
-        "violation_brier": _rounded(brier_score_loss(violating, scores[:, 3])),
-        "ordinary_share_from_0.7": _rounded((scores[~abusive, 0] >= 0.7).mean()),
-        "greatest_difference": {n: float(f"{d:.2g}") for n, d in zip(OUTPUTS, difference, strict=True)},
-        "difference_rows": len(some),
-        "by_scenario": {},
-    }
-    for name in sorted(set(scenario[abusive])):
-        one = abusive & (scenario == name)
-        against = one | (scenario == "")
-        metrics["by_scenario"][str(name)] = {
-            "rows": int(one.sum()),
-            "anomaly_auc": _rounded(roc_auc_score(one[against], scores[against, 0])),
-            "violation_auc": _rounded(roc_auc_score(one[against], scores[against, 3])),
-        }
-    return metrics
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 4)
-
-
-def norms(plan: Plan, traffic: Traffic) -> dict[str, float]:
-    """Numbers that named patterns compare with: three times what 99 of 100 events stay under, with least values."""
-    rows = traffic.rows[traffic.day < plan.fit_until_days]
-    events, exports = (rows[:, features.INDEX[name]] for name in ("events_1h", "exports_24h"))
+    Those are three times what 99 of 100 events stay under, with least values.
+    """
+    share = np.bincount(traffic.kind, minlength=profile.KIND_SLOTS) / len(traffic.kind)
+    volume = np.zeros(profile.KIND_SLOTS)
+    for kind in np.unique(traffic.kind):
+        told = traffic.volume[(traffic.kind == kind) & (traffic.volume > 0)]
+        if len(told) >= 100:
+            volume[kind] = np.quantile(told, 0.99)
+    events, exports = (traffic.rows[:, features.INDEX[name]] for name in ("events_1h", "exports_24h"))
     many = max(3.0 * float(np.ceil(np.quantile(exports, 0.99))), 10.0)
-    return {
+    values = {
         "events_1h": max(3.0 * float(np.ceil(np.quantile(events, 0.99))), 30.0),
         "exports_24h": many,
         "exports_24h_extreme": 3.0 * many,
     }
+    return Norms(values, np.maximum(share, LEAST_SHARE), volume)
 
 
-def train(plan: Plan, out: Path) -> dict[str, Any]:
-    """Trains, exports, measures and writes ensemble.onnx, ensemble.json and norms.json; returns the card."""
-    traffic = simulate(plan)
-    fitted = fit(plan, traffic)
-    model = export.build(fitted)
+class Split(NamedTuple):
+    """Positions of the rows by use, by time."""
+
+    fit: NDArray[np.intp]
+    calibrate: NDArray[np.intp]
+    measure: NDArray[np.intp]
+
+
+def split(plan: Plan, traffic: Traffic) -> Split:
+    """Splits by time; the warm days are in none. Raises ValueError where a part is empty."""
+    start = traffic.seconds.min() + plan.warm_days * DAY
+    length = traffic.seconds.max() + 1 - start
+    first = start + plan.fit_share * length
+    second = first + plan.calibrate_share * length
+    found = Split(
+        np.nonzero((traffic.seconds >= start) & (traffic.seconds < first))[0],
+        np.nonzero((traffic.seconds >= first) & (traffic.seconds < second))[0],
+        np.nonzero(traffic.seconds >= second)[0],
+    )
+    for name, part in found._asdict().items():
+        if not len(part):
+            raise ValueError(f"the part to {name} is empty: the events span too little time")
+    return found
+
+
+def fit(plan: Plan, traffic: Traffic, parts: Split) -> Fitted:
+    """Fits the models on the first part and calibrates them on the second."""
+    found = fit_detector(plan, traffic, parts)
+    boosting = fit_violation(plan, traffic, parts.fit)
+    odds = boosting.decision_function(traffic.rows[parts.calibrate])
+    return Fitted(
+        found, export.boosted_trees(boosting), fit_sigmoid(odds, traffic.violating[parts.calibrate])
+    )
+
+
+def fit_detector(plan: Plan, traffic: Traffic, parts: Split) -> detector.Detector:
+    """Fits the anomaly models without labels; calibrates them on traffic as it comes."""
+    rng = np.random.default_rng(plan.seed)
+    # Rare kinds of events (a changed password) would drown in heartbeats: kinds are drawn by the root of their share.
+    share = np.bincount(traffic.kind[parts.fit], minlength=profile.KIND_SLOTS) / len(parts.fit)
+    weight = 1.0 / np.sqrt(np.maximum(share, 1e-9))[traffic.kind[parts.fit]]
+    chosen = rng.choice(
+        parts.fit, min(plan.most_rows, len(parts.fit)), replace=False, p=weight / weight.sum()
+    )
+    rows = traffic.rows[chosen, : features.ANOMALY_FEATURES]
+    first = detector.fit(rows, plan.sizes, plan.seed).score(rows)
+    clean = rows[first <= np.quantile(first, 1.0 - plan.contamination)]
+    found = detector.fit(clean, plan.sizes, plan.seed + 1)
+    natural = parts.calibrate
+    if len(natural) > plan.most_rows:
+        natural = rng.choice(natural, plan.most_rows, replace=False)
+    raw = found.raw(traffic.rows[natural, : features.ANOMALY_FEATURES])
+    return found._replace(calibrations=tuple(detector.calibrate(column) for column in raw.T))
+
+
+def fit_violation(plan: Plan, traffic: Traffic, chosen: NDArray[np.intp]) -> Any:
+    """Fits the violation model on labelled rows. Raises ValueError where all labels are equal."""
+    labels = traffic.violating[chosen]
+    if labels.all() or not labels.any():
+        raise ValueError("the labels to fit on are all equal: nothing can be learnt from them")
+    # Ordinary events are plenty: a part of them, weighed up, says the same.
+    ordinary = chosen[~labels]
+    fewer = min(len(ordinary), plan.most_ordinary)
+    rng = np.random.default_rng(plan.seed)
+    ordinary, weigh = np.sort(rng.choice(ordinary, fewer, replace=False)), len(ordinary) / fewer
+    violating = chosen[labels]
+    weights = np.concatenate([np.full(fewer, weigh), _weights(traffic.scenario[violating])])
+    chosen = np.concatenate([ordinary, violating])
+    directions = [1 if name in UP else -1 if name in DOWN else 0 for name in features.NAMES]
+    return HistGradientBoostingClassifier(
+        max_iter=plan.boosting_trees,
+        max_leaf_nodes=plan.boosting_leaves,
+        learning_rate=0.1,
+        min_samples_leaf=20,
+        l2_regularization=1.0,
+        early_stopping=False,
+        monotonic_cst=directions,
+        random_state=plan.seed,
+    ).fit(traffic.rows[chosen], traffic.violating[chosen], sample_weight=weights)
+
+
+def _weights(scenario: NDArray[np.str_]) -> NDArray[np.float64]:
+    # A takeover is a few events, sharing thousands: kinds of violation weigh alike (their number to the power of
+    # `RARE`), and all together as many as they are.
+    _, number, count = np.unique(scenario, return_inverse=True, return_counts=True)
+    each = count ** (RARE - 1.0)
+    weights = each[number]
+    return weights * (len(scenario) / weights.sum())
+
+
+def fit_sigmoid(odds: NDArray[np.float64], labels: NDArray[np.bool_]) -> Sigmoid:
+    """Platt's sigmoid over log odds; the identity where the labels are all equal."""
+    if labels.all() or not labels.any():
+        return Sigmoid(1.0, 0.0)
+    line = LogisticRegression(C=1e6).fit(odds[:, None], labels)
+    return Sigmoid(float(line.coef_[0, 0]), float(line.intercept_[0]))
+
+
+def reference(fitted: Fitted, rows: features.Floats) -> NDArray[np.float64]:
+    """What the graph must answer, by scikit-learn and NumPy: one row of model.OUTPUTS an event."""
+    anomaly = rows[:, : features.ANOMALY_FEATURES]
+    forest, neighbours, factor = fitted.detector.calibrated(fitted.detector.raw(anomaly)).T
+    ensemble = sum(
+        weight * score
+        for weight, score in zip(detector.WEIGHTS.values(), (forest, neighbours, factor), strict=True)
+    )
+    odds = np.array([output(fitted.violation, row) for row in rows])
+    likelihood = 1.0 / (1.0 + np.exp(-(fitted.sigmoid.slope * odds + fitted.sigmoid.shift)))
+    return np.column_stack([ensemble, forest, factor, likelihood, neighbours])
+
+
+def scores_of(model: Ensemble, rows: features.Floats) -> features.Floats:
+    """The graph's scores of any number of rows."""
+    return np.concatenate([model.run(rows[i : i + 4096]) for i in range(0, len(rows), 4096)])
+
+
+def measure(traffic: Traffic, scores: features.Floats, seed: int) -> dict[str, Any]:
+    """Figures of the card, with 95 % intervals by bootstrap over viewers."""
+    abusive, violating = traffic.abusive, traffic.violating
+    ensemble, likelihood = scores[:, 0].astype(np.float64), scores[:, 3].astype(np.float64)
+
+    def both(figure: Callable[[Any, Any], float], labels: Any, of: Any) -> list[float]:
+        return cards.interval(figure, labels, of, traffic.viewer, seed)
+
+    metrics: dict[str, Any] = {
+        "rows": len(traffic.rows),
+        "viewers": len(np.unique(traffic.viewer)),
+        "abusive_rows": int(abusive.sum()),
+        "violating_rows": int(violating.sum()),
+        "anomaly_auc": both(roc_auc_score, abusive, ensemble),
+        "anomaly_average_precision": both(average_precision_score, abusive, ensemble),
+        "violation_auc": both(roc_auc_score, violating, likelihood),
+        "violation_average_precision": both(average_precision_score, violating, likelihood),
+        "violation_brier": both(brier_score_loss, violating, likelihood),
+        "violation_calibration_error": both(cards.calibration_error, violating, likelihood),
+        "ordinary_share_from_0.7": round(float((ensemble[~abusive] >= 0.7).mean()), 4),
+        "calibration": cards.reliability(violating, likelihood),
+        "by_scenario": {},
+    }
+    innocent = ~violating
+    threshold = np.quantile(likelihood[innocent], 0.99) if innocent.any() else 1.0
+    for name in sorted(set(traffic.scenario[violating].tolist())):
+        one = violating & (traffic.scenario == name)
+        against = one | innocent
+        metrics["by_scenario"][name or "unnamed"] = {
+            "rows": int(one.sum()),
+            "anomaly_auc": round(float(roc_auc_score(one[against], ensemble[against])), 4),
+            "violation_auc": round(float(roc_auc_score(one[against], likelihood[against])), 4),
+            "recall_at_1_percent_false_positives": round(float((likelihood[one] > threshold).mean()), 4),
+        }
+    return metrics
+
+
+def train(plan: Plan, traffic: Traffic, held_out: Traffic | None, source: str, out: Path) -> dict[str, Any]:
+    """Trains on `traffic`, measures, and writes model, card, trees, norms and the readable card; returns the card.
+
+    `held_out` is traffic of other viewers; without it the figures are of the last part of the same.
+    """
+    parts = split(plan, traffic)
+    norms = measure_norms(traffic.part(parts.fit))
+    traffic = renorm(traffic, norms)
+    fitted = fit(plan, traffic, parts)
+    graph = export.build(fitted)
+    digest = hashlib.sha256(graph).hexdigest()
     card: dict[str, Any] = {
         "format": CARD_FORMAT,
-        "sha256": hashlib.sha256(model).hexdigest(),
+        "sha256": digest,
         "registry_version": features.REGISTRY_VERSION,
         "inputs": list(features.NAMES),
         "anomaly_inputs": features.ANOMALY_FEATURES,
         "outputs": list(OUTPUTS),
-        "plan": plan._asdict(),
-        "rows": len(traffic.rows),
-        "not_trained": ["travel_kmh"],
+        "weights": dict(detector.WEIGHTS),
+        "source": source,
+        "plan": {**plan._asdict(), "sizes": plan.sizes._asdict()},
+        "rows": {name: len(part) for name, part in parts._asdict().items()},
+        "not_trained": ["network_risk", "compliance_risk"],
         "calibration": {
             "meaning": "share of training traffic with a lower raw score -> calibrated score",
-            "points": [[share, score] for share, score in POINTS.items()],
-        },
-        "importance": {
-            name: _rounded(value)
-            for name, value in zip(features.NAMES, fitted.boosting.feature_importances_, strict=True)
+            "points": [[share, score] for share, score in detector.POINTS.items()],
+            "sigmoid": fitted.sigmoid._asdict(),
         },
     }
-    held_out = simulate(plan._replace(seed=plan.seed + 1, users=plan.held_out_users, days=plan.held_out_days))
-    card["metrics"] = measure(plan, fitted, held_out, Ensemble(model, orjson.dumps(card)))
+    model = Ensemble(graph, orjson.dumps(card))
+    later = traffic.part(parts.measure)
+    some = later.rows[:: max(len(later.rows) // 10_000, 1)][:10_000]
+    difference = np.abs(reference(fitted, some) - scores_of(model, some)).max(axis=0)
+    card["greatest_difference"] = {n: float(f"{d:.2g}") for n, d in zip(OUTPUTS, difference, strict=True)}
+    card["difference_rows"] = len(some)
+    card["importance"] = cards.importance(fitted.violation, later.rows, plan.seed)
+    card["metrics"] = {"later": measure(later, scores_of(model, later.rows), plan.seed)}
+    if held_out is not None:
+        held_out = renorm(held_out, norms)
+        held_out = held_out.part(held_out.seconds >= held_out.seconds.min() + plan.warm_days * DAY)
+        card["metrics"]["other_viewers"] = measure(held_out, scores_of(model, held_out.rows), plan.seed)
+    normals = np.median(traffic.rows[parts.fit], axis=0).astype(np.float64)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "ensemble.onnx").write_bytes(model)
+    (out / "ensemble.onnx").write_bytes(graph)
     style = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (out / "ensemble.json").write_bytes(orjson.dumps(card, option=style))
-    (out / "norms.json").write_bytes(orjson.dumps({"norms": norms(plan, traffic)}, option=style))
+    (out / "trees.json").write_bytes(write_trees(fitted.violation, digest, normals))
+    (out / "norms.json").write_bytes(write_norms(norms))
+    cards.write(out, card)
     return card
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="services.scoring.train", description="Trains the default ensemble."
-    )
-    parser.add_argument(
-        "--out", type=Path, default=DEFAULTS, help="where the model, its card and the norms go"
-    )
+def stored(events: Path, labels: Path) -> Iterator[tuple[event_pb2.Event, Label]]:
+    """Stored events (JSON lines) in order of time with their labels (JSON lines: event_id, abusive, ...).
+
+    An event without a label counts as ordinary. Raises ValueError naming the line that is wrong.
+    """
+    known: dict[str, Label] = {}
+    with labels.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                read = orjson.loads(line)
+                known[str(read["event_id"])] = Label(
+                    str(read.get("scenario", "")), bool(read["abusive"]), str(read.get("compliance", ""))
+                )
+            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{labels}, line {number}: not a label: {error}") from None
+    found = []
+    with events.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                found.append(parse_event(line))
+            except UsherError as error:
+                raise ValueError(f"{events}, line {number}: not an event: {error.message}") from None
+    found.sort(key=lambda event: (event.event_time.seconds, event.event_time.nanos))
+    for event in found:
+        yield event, known.get(event.event_id, Label())
+
+
+def main() -> int:
+    """Returns the exit status: 2 for wrong arguments or data."""
+    parser = argparse.ArgumentParser(prog="services.scoring.train", description="Trains the models.")
+    parser.add_argument("--out", type=Path, required=True, help="where the model, its card and the norms go")
     parser.add_argument("--seed", type=int, default=Plan().seed)
-    parser.add_argument("--users", type=int, default=Plan().users)
-    parser.add_argument("--days", type=float, default=Plan().days, help="more than 14")
+    parser.add_argument("--users", type=int, default=Plan().users, help="simulated viewers")
+    parser.add_argument("--days", type=float, default=Plan().days, help="simulated days")
+    parser.add_argument("--events", type=Path, help="stored events, JSON lines, instead of simulated ones")
+    parser.add_argument("--labels", type=Path, help="their labels, JSON lines")
     arguments = parser.parse_args()
+    if (arguments.events is None) != (arguments.labels is None):
+        parser.error("--events and --labels go together")
     plan = Plan(seed=arguments.seed, users=arguments.users, days=arguments.days)
-    if plan.days <= plan.fit_until_days:
-        parser.error(f"--days is more than {plan.fit_until_days:g}: the rest is what is calibrated on")
-    card = train(plan, arguments.out)
-    sys.stdout.buffer.write(
-        orjson.dumps(card["metrics"], option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    )
+    with cards.progress() as bar:
+        try:
+            if arguments.events:
+                traffic = gather(
+                    stored(arguments.events, arguments.labels), open_places(), bar("reading events")
+                )
+                held_out, source = None, f"stored events ({arguments.events.name})"
+            else:
+                traffic = simulate(plan.seed, plan.users, plan.days, bar("simulating viewers"))
+                held_out = simulate(
+                    plan.seed + 1, plan.held_out_users, plan.held_out_days, bar("simulating other viewers")
+                )
+                source = "the simulator"
+            bar("fitting, calibrating, measuring")(len(traffic.rows))
+            card = train(plan, traffic, held_out, source, arguments.out)
+        except (ValueError, OSError) as error:
+            print(f"usher: {error}", file=sys.stderr)
+            return 2
+    sys.stdout.buffer.write(orjson.dumps(card["metrics"], option=orjson.OPT_APPEND_NEWLINE))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

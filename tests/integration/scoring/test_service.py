@@ -34,6 +34,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         Part(policy_pb2.PART_KIND_SCORING_RULES, "outcomes", (DEFAULTS / "outcomes.yaml").read_bytes()),
         Part(policy_pb2.PART_KIND_MODEL, "ensemble", (DEFAULTS / "ensemble.onnx").read_bytes()),
         Part(policy_pb2.PART_KIND_MODEL_CARD, "ensemble", (DEFAULTS / "ensemble.json").read_bytes()),
+        Part(policy_pb2.PART_KIND_MODEL_CARD, "trees", (DEFAULTS / "trees.json").read_bytes()),
         Part(policy_pb2.PART_KIND_NORMS, "population", (DEFAULTS / "norms.json").read_bytes()),
     ]
     return directory, write_policy_set(directory, parts)
@@ -87,7 +88,7 @@ async def test_decides_over_a_real_server(policies: tuple[Path, str]) -> None:
         assert isinstance(refused, InvalidArgument)
         assert refused.reason == "NO_EVENTS"
         listed = await stub.ListFeatures(scoring_pb2.ListFeaturesRequest(policy_set=policy_set), timeout=20)
-        assert listed.features[0].name == "events_1h"
+        assert listed.features[0].name == "events_1m"
     telemetry.shutdown()
 
 

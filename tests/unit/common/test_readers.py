@@ -40,10 +40,10 @@ def event(**changes: Any) -> event_pb2.Event:
 
 def decision(**changes: Any) -> decision_pb2.Decision:
     """A sign-in from a new device on a shared device, over the threshold, with one finding and one gap."""
-    numbers = [0.0] * 18
+    numbers = [0.0] * 19
     numbers[0:8] = [1.0, 2.5, 0.5, 1.5, 3.0, 5.5, 6.5, 5.0]
     numbers[8] = -1.5
-    numbers[12:18] = [0.78, 0.75, 0.81, 0.85, 0.92, 40.0]
+    numbers[12:19] = [0.78, 0.75, 0.81, 0.85, 0.92, 40.0, 0.7]
     values: dict[str, Any] = {
         "event_id": "e1",
         "user_id": "user_42",
@@ -233,7 +233,7 @@ def test_the_analyst_is_told_every_number() -> None:
         "+2.5  NEW_DEVICE: This device was never seen",
         "place 1, anomaly 2.5, segment 0.5, network 1.5, compliance 3; compared 5.5, total 8.5",
         "threshold 5: standard 6.5, night -1.5",
-        "anomaly 0.78 of 1 (Isolation Forest 0.75, Local Outlier Factor 0.81)",
+        "anomaly 0.78 of 1 (Isolation Forest 0.75, nearest neighbours 0.7, Local Outlier Factor 0.81)",
         "violation likelihood 0.85, confidence 0.92, events known before 40",
         "place_risk 1, network_risk 0.5, device_accounts 7",
         "ring ring_1",

@@ -13,6 +13,7 @@ from services.common.render import (
     FINDING_SENTENCES,
     SENTENCES,
     decision_to_json,
+    factor_sentence,
     finding_sentence,
     outcome_name,
     sentence,
@@ -52,6 +53,8 @@ def decision(**changes: Any) -> decision_pb2.Decision:
                 "kind": decision_pb2.ACTION_KIND_REVIEW,
                 "enforced_by": decision_pb2.ENFORCED_BY_CALLER,
                 "viewer_message_key": "account.review",
+                "channels": ["slack"],
+                "priority": "high",
             }
         ],
         "counterfactual": [decision_pb2.REASON_CODE_ANOMALY],
@@ -138,9 +141,17 @@ def test_what_a_decision_carries_besides() -> None:
     assert ours["processing"][0]["state"] == "SUPPRESS"
     assert ours["gaps"][0]["missing"] == ["privacy.purpose"]
     assert ours["actions"] == [
-        {"kind": "review", "enforced_by": "caller", "until": None, "viewer_message_key": "account.review"}
+        {
+            "kind": "review",
+            "enforced_by": "caller",
+            "until": None,
+            "viewer_message_key": "account.review",
+            "channels": ["slack"],
+            "priority": "high",
+        }
     ]
     assert ours["counterfactual"] == ["ANOMALY"]
+    assert (ours["factors"], ours["explanation_failed"]) == ([], False)
     assert ours["degraded"] == ["fraud"]
     assert ours["flags"] == ["late"]
     assert ours["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
@@ -278,3 +289,31 @@ def test_short_names() -> None:
 def test_finding_sentences() -> None:
     assert all(text.endswith(".") for text in FINDING_SENTENCES.values())
     assert finding_sentence("SOMETHING_NEW") == "Something new."
+
+
+def test_factors_are_told_with_value_normal_and_direction() -> None:
+    factor = decision_pb2.Factor(
+        model=decision_pb2.FACTOR_MODEL_ANOMALY,
+        feature="devices_24h",
+        value=5,
+        normal=1,
+        own_normal=True,
+        contribution=0.25,
+    )
+    named = [decision_pb2.RISK_FACTOR_REPEATED_AUTH_FAILURES]
+    ours = decision_to_json(decision_pb2.Decision(factors=[factor], risk_factors=named))
+    assert ours["factors"] == [
+        {
+            "model": "anomaly",
+            "feature": "devices_24h",
+            "value": 5,
+            "normal": 1,
+            "normal_of": "viewer",
+            "contribution": 0.25,
+            "direction": "against",
+        }
+    ]
+    assert ours["violation"]["risk_factors"] == ["repeated_auth_failures"]
+    assert factor_sentence(ours["factors"][0]) == (
+        "devices 24h is 5, for this viewer 1 is usual: speaks against it (+0.25 score, anomaly model)"
+    )

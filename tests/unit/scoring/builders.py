@@ -40,6 +40,7 @@ def inputs(
     created_days: float = 100,
     chargebacks: int = 0,
     hour: int = 12,
+    region: int = 0,
 ) -> decide.Inputs:
     def one(value: int) -> np.ndarray:
         return np.array([value], np.int64)
@@ -53,7 +54,7 @@ def inputs(
     row[0, features.INDEX["account_age_days"]] = created_days
     for name, number in (named or {}).items():
         row[0, features.INDEX[name]] = number
-    told = np.zeros((1, len(SIGNALS)), np.float32)
+    told = np.zeros((1, features.SIGNALS), np.float32)
     for name, number in (signals or {}).items():
         told[0, SIGNALS[name]] = number
         if name in features.INDEX:
@@ -69,13 +70,31 @@ def inputs(
             country=one(ord("D") << 8 | ord("E")),
             hour=one(hour),
             volume=one(-1),
+            network=one(7),
+            title=one(0),
+            instrument=one(0),
+            kind=one(1),
+            playing=one(0),
+            refused=one(0),
+            page=one(0),
+            lacking=one(0),
             handling=one(3),
         ),
-        facts=Facts(one(NOW - round(created_days * DAY)), one(chargebacks), one(0), one(0), one(0), [""]),
+        facts=Facts(
+            created=one(NOW - round(created_days * DAY)),
+            chargebacks=one(chargebacks),
+            consent_lacking=one(0),
+            facts_missing=one(0),
+            minor=one(0),
+            advertising=one(0),
+            weekend=one(0),
+            region=one(region),
+            types=[""],
+        ),
         observed=seen,
         features=row,
         signals=told,
-        scores=np.array([[ensemble, ensemble, ensemble, 0.25]], np.float32),
+        scores=np.array([[ensemble, ensemble, ensemble, 0.25, ensemble]], np.float32),
         place_flags=one(sum(1 << flag for flag in place)),
         item_flags=one(item_flags),
         verdict_flags=one(verdict_flags),

@@ -17,6 +17,7 @@ def write_scoring_set(directory: Path, **replaced: bytes) -> str:
         (policy_pb2.PART_KIND_SCORING_RULES, "outcomes", "outcomes_yaml"),
         (policy_pb2.PART_KIND_MODEL, "ensemble", "ensemble_onnx"),
         (policy_pb2.PART_KIND_MODEL_CARD, "ensemble", "ensemble_json"),
+        (policy_pb2.PART_KIND_MODEL_CARD, "trees", "trees_json"),
         (policy_pb2.PART_KIND_NORMS, "population", "norms_json"),
     ]
     return write_policy_set(

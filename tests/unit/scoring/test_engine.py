@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from services.common.errors import PolicySetUnknown
 from services.common.policy import PolicySetCache
-from services.scoring import profile
+from services.scoring import factors, features, profile
 from services.scoring.engine import Engine, Engines
 from simulator.traffic import generate
 from usher.decision.v1 import decision_pb2
@@ -63,7 +64,7 @@ def test_a_first_event_is_decided_and_folded(engine: Engine) -> None:
     assert decided.mode == decision_pb2.MODE_ENFORCE
     assert decided.numbers[decision_pb2.NUMBER_INDEX_PROFILE_EVENTS] == 0
     (kept,) = answer.profiles
-    assert len(kept) == 1024
+    assert len(kept) == profile.SIZE
     again = decision(engine.decide(request([event(9)], profiles=[kept])).decisions[0])
     assert again.numbers[decision_pb2.NUMBER_INDEX_PROFILE_EVENTS] == 1
 
@@ -155,7 +156,7 @@ def test_broken_items_fail_alone(engine: Engine) -> None:
     ]
     assert [bool(d) for d in answer.decisions] == [True, False, False, False, True]
     assert list(answer.outcomes)[1:4] == [0, 0, 0]
-    assert [len(p) for p in answer.profiles] == [1024, 0]
+    assert [len(p) for p in answer.profiles] == [profile.SIZE, 0]
     assert profile.load([answer.profiles[0]])[0, profile.TOTAL] == 2
     alone = engine.decide(scoring_pb2.DecideEventsRequest(events=[b"\xff"], profiles=[b""], profile_of=[0]))
     assert [(e.index, e.reason) for e in alone.errors] == [(0, "MALFORMED_EVENT")]
@@ -209,3 +210,80 @@ async def test_engines_compile_once_and_keep_the_last_used(policy_directory: Pat
         await engines.get("ps_" + "0" * 32)
     answer = await first.decide_async(request([event(i) for i in range(200)]))
     assert answer == first.decide(request([event(i) for i in range(200)]))
+
+
+def test_figures_that_are_no_numbers_count_as_unknown(engine: Engine) -> None:
+    nan, inf = float("nan"), float("inf")
+    answer = engine.decide(
+        request([event()], signals=[nan, inf] + [nan] * 10, signal_width=12, compliance_risk=[nan])
+    )
+    (found,) = map(decision, answer.decisions)
+    assert found.outcome == decision_pb2.OUTCOME_ALLOW
+    assert all(map(math.isfinite, found.numbers))
+
+
+def test_a_profile_of_the_version_before_is_migrated(engine: Engine) -> None:
+    old = (
+        (0x55530001).to_bytes(4, "little")
+        + (7).to_bytes(4, "little")
+        + NOW.to_bytes(4, "little") * 2
+        + bytes(1008)
+    )
+    answer = engine.decide(request([event(9)], profiles=[old]))
+    assert not answer.errors
+    assert decision(answer.decisions[0]).numbers[decision_pb2.NUMBER_INDEX_PROFILE_EVENTS] == 7
+    assert len(answer.profiles[0]) == profile.SIZE
+    newer = (0x55530009).to_bytes(4, "little") + bytes(1596)
+    refused = engine.decide(request([event(9)], profiles=[newer]))
+    assert [(e.reason, e.field) for e in refused.errors] == [("MALFORMED_PROFILE", "profiles")]
+    assert "version 9" in refused.errors[0].message
+
+
+TAKEOVER = ["play"] * 12 + ["login_failed"] * 3 + ["login", "export"]
+
+
+def taken_over(engine: Engine) -> decision_pb2.Decision:
+    events = [
+        event(60 * i, event_type=kind, device_id="d" if i < 12 else "other")
+        for i, kind in enumerate(TAKEOVER)
+    ]
+    return decision(engine.decide(request(events)).decisions[-1])
+
+
+def test_a_decision_above_allow_tells_what_the_models_looked_at(engine: Engine) -> None:
+    found = taken_over(engine)
+    assert found.outcome >= decision_pb2.OUTCOME_REVIEW
+    assert not found.explanation_failed
+    by_model = {model: [f for f in found.factors if f.model == model] for model in (1, 2)}
+    for listed in by_model.values():
+        assert 1 <= len(listed) <= 5
+        strengths = [abs(f.contribution) for f in listed]
+        assert strengths == sorted(strengths, reverse=True)
+    numbers = dict(zip(features.NAMES, found.numbers[decision_pb2.NUMBER_INDEX_FIRST_FEATURE :], strict=True))
+    for factor in found.factors:
+        assert factor.value == numbers[factor.feature]
+        assert not set(factor.feature.split()) - set(features.NAMES)
+    assert not any(f.feature in features.NAMES[features.ANOMALY_FEATURES :] for f in by_model[1])
+    quiet = decision(engine.decide(request([event()])).decisions[0])
+    assert not quiet.factors
+
+
+def test_an_explanation_that_fails_never_fails_the_decision_and_is_visible(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = taken_over(engine)
+    before = engine.unexplained
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the graph is gone")
+
+    monkeypatch.setattr(factors, "factors", broken)
+    found = taken_over(engine)
+    assert found.explanation_failed
+    assert not found.factors
+    assert engine.unexplained > before
+    assert (found.outcome, list(found.reasons), list(found.actions)) == (
+        whole.outcome,
+        list(whole.reasons),
+        list(whole.actions),
+    )

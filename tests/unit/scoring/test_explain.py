@@ -6,7 +6,7 @@ from typing import Any
 
 from services.scoring import decide, explain
 from services.scoring.profile import O
-from tests.unit.scoring.builders import NOW, default_rules, inputs
+from tests.unit.scoring.builders import DAY, NOW, default_rules, inputs
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 
@@ -58,13 +58,13 @@ def test_evidence_of_fraud_becomes_reasons_and_counts_in_the_counterfactual() ->
     assert list(answer.counterfactual) == [D.REASON_CODE_REGION_MISMATCH]
 
 
-def test_a_blocked_address_is_listed_for_an_hour_of_event_time() -> None:
+def test_a_blocked_address_is_listed_for_a_day_of_event_time() -> None:
     answer = told(
         event_class=E.EVENT_CLASS_LOGIN,
         signals={"address_failed_accounts": 12, "address_failures": 40, "place_risk": 5},
     )
     listed = next(a for a in answer.actions if a.kind == D.ACTION_KIND_LIST_ADDRESS)
-    assert listed.until_time.seconds == NOW + 3600
+    assert listed.until_time.seconds == NOW + DAY
     stuffing = next(r for r in answer.reasons if r.code == D.REASON_CODE_CREDENTIAL_STUFFING)
     assert list(stuffing.values) == [12, 40]
 

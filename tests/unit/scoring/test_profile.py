@@ -25,6 +25,14 @@ def columns(rows: list[dict[str, int]]) -> Columns:
         "country": 0,
         "hour": -1,
         "volume": -1,
+        "network": 5,
+        "title": 0,
+        "instrument": 0,
+        "kind": 1,
+        "playing": 0,
+        "refused": 0,
+        "page": 0,
+        "lacking": 0,
         "handling": LIVE,
     }
     return Columns(
@@ -53,6 +61,14 @@ EVENT = st.fixed_dictionaries(
         "country": st.sampled_from([0, *range(0x4141, 0x4141 + 12)]),
         "hour": st.integers(-1, 23),
         "volume": st.one_of(st.just(-1), st.integers(0, 2**20), st.integers(0, 2**43)),
+        "network": st.integers(1, 12),
+        "title": st.one_of(st.just(0), st.integers(1, 2**32 - 1)),
+        "instrument": st.one_of(st.just(0), st.integers(1, 2**32 - 1)),
+        "kind": st.integers(0, 31),
+        "playing": st.integers(-1, 1),
+        "refused": st.integers(0, 1),
+        "page": st.integers(0, 1),
+        "lacking": st.sampled_from([0, 1, 3]),
         "handling": st.sampled_from([LIVE, LIVE, LIVE, LIVE | LATE, 0]),
     }
 )
@@ -179,15 +195,86 @@ def test_counters_stop_at_the_largest_word() -> None:
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        (b"\0" * 1023, "1024 bytes"),
-        (b"\0" * 1024, "magic"),
-        ((0x55530002).to_bytes(4, "little") + bytes(1020), "version 2"),
+        (b"\0" * 1600, "magic"),
+        (b"\1", "magic"),
+        ((0x55530002).to_bytes(4, "little") + bytes(1020), "1600 bytes"),
+        ((0x55530001).to_bytes(4, "little") + bytes(1596), "1024 bytes"),
+        ((0x55530003).to_bytes(4, "little") + bytes(1596), "version 3"),
     ],
 )
 def test_broken_profiles_are_named(broken: bytes, says: str) -> None:
     assert says in profile.check(broken)
     assert profile.check(b"") == ""
     assert profile.check(profile.load([b""]).tobytes()) == ""
+
+
+def test_a_profile_of_version_1_is_widened_and_keeps_what_it_counted() -> None:
+    # Version 1: 256 words, of which the first is magic and version; 5 events, the last at NOON, one known device.
+    old = np.zeros(256, "<u4")
+    old[[0, 1, 2, 3, 204, 236]] = 0x55530001, 5, NOON, NOON - 86_400, 11, NOON - 86_400
+    assert profile.check(old.tobytes()) == ""
+    words = profile.load([old.tobytes()])
+    assert words.shape == (1, 400)
+    assert words[0, 0] == 0x55530002
+    np.testing.assert_array_equal(words[0, 1:256], old[1:])
+    assert not words[0, 256:].any()
+    observed = profile.fold(words, [0], columns([{"time": NOON + 3600, "device": 11}]))
+    assert (observed[0, O.TOTAL], observed[0, O.NEW_DEVICE], observed[0, O.GAP]) == (5, 0, 3600)
+    assert profile.check(words.tobytes()) == ""
+
+
+def test_devices_that_play_at_the_same_time_are_counted_until_they_stop_or_fall_silent() -> None:
+    play = {"playing": 1}
+    observed, _ = folded(
+        [
+            {"time": NOON, "device": 1, **play},
+            {"time": NOON + 60, "device": 2, **play},
+            {"time": NOON + 120, "device": 3, **play},
+            {"time": NOON + 180, "device": 2, "playing": -1},
+            {"time": NOON + 200, "device": 3, **play},
+            {"time": NOON + 601, "device": 3, **play},
+        ]
+    )
+    # Others than the event's own device: none, 1, 1 and 2, 1 and 3, 1 alone, and 1 was last heard 601 s before.
+    assert observed[:, O.STREAMS].tolist() == [0, 1, 2, 2, 1, 0]
+    assert observed[:, O.DEVICES_24H].tolist() == [0, 1, 2, 2, 2, 2]
+
+
+def test_networks_are_remembered_by_share_and_the_longest_unseen_goes() -> None:
+    rows = [{"time": NOON + i, "network": 1} for i in range(3)]
+    rows += [{"time": NOON + 10 + i, "network": 2 + i} for i in range(8)]
+    rows += [{"time": NOON + 30, "network": 1}, {"time": NOON + 31, "network": 9}]
+    observed, words = folded(rows)
+    assert observed[3, [O.NEW_NETWORK, O.NETWORK_EVENTS, O.NETWORK_ALL]].tolist() == [1, 0, 3]
+    # Eight slots: the eighth other network took the place of network 1, which is new again.
+    assert observed[11, [O.NEW_NETWORK, O.NETWORKS_24H]].tolist() == [1, 8]
+    assert observed[12, [O.NEW_NETWORK, O.NETWORK_EVENTS]].tolist() == [0, 1]
+    assert set(words[profile.NETWORKS : profile.NETWORKS + 8].tolist()) == {1, *range(3, 10)}
+
+
+def test_registers_of_lacking_consent_hold_the_last_events() -> None:
+    observed, _ = folded([{"lacking": 3}] * 4 + [{"lacking": 1}] * 2 + [{}] * 18)
+    assert observed[4, [O.LACKING, O.EU_LACKING]].tolist() == [4, 4]
+    assert observed[6, [O.LACKING, O.EU_LACKING]].tolist() == [6, 4]
+    assert observed[23, [O.LACKING, O.EU_LACKING]].tolist() == [3, 4]  # 20 events and 32 events
+
+
+def test_four_hour_counters_and_sketches() -> None:
+    card = {"event_class": 5, "refused": 1}
+    rows = [{**card, "instrument": 1 << i} for i in range(3)] + [
+        {"page": 1, "title": 33},
+        {"page": 1, "title": 34},
+        {"event_class": 6},
+        {"event_class": 6, "failed": 1},
+        {},
+    ]
+    observed, _ = folded(rows)
+    last = observed[-1]
+    assert last[[O.PAYMENTS_24H, O.REFUSED_24H, O.PAGES_24H, O.CREDENTIALS_24H, O.FAILURES_24H]].tolist() == [
+        *(3, 3, 2, 1, 1)
+    ]
+    assert last[[O.TITLE_BITS, O.INSTRUMENT_BITS]].tolist() == [2, 3]
+    assert last[O.EVENTS_1M] == 7
 
 
 def test_the_hash_is_the_crc_of_the_content() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.scoring import features
-from services.scoring.rules import Columns, RulesInvalid, read_norms, read_rules
+from services.scoring.rules import Columns, RulesInvalid, read_rules
 from tests.unit.scoring.builders import DEFAULTS, NORMS, default_rules
 from usher.event.v1 import event_pb2
 
@@ -16,7 +16,7 @@ SHIPPED = (DEFAULTS / "outcomes.yaml").read_text()
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("version: 1", "version: 2", "version 1"),
+        ("version: 2", "version: 1", "version 2"),
         ("outcome: REVIEW, times: 1.0", "outcome: MAYBE, times: 1.0", "OUTCOME_MAYBE"),
         ("cold_events: 10", "cold_event: 10", "cold_events"),
         ("name: failures_1h, at_least: 5}]}", "name: failure_1h, at_least: 5}]}", "failure_1h"),
@@ -34,11 +34,25 @@ def test_wrong_rules_are_refused_by_name(old: str, new: str, says: str) -> None:
         read_rules(SHIPPED.replace(old, new).encode(), NORMS)
 
 
-def test_norms_are_numbers_by_name() -> None:
-    assert read_norms(b'{"norms": {"a": 1}}') == {"a": 1.0}
-    for wrong in (b"", b"[]", b'{"norms": {"a": "x"}}', b'{"norms": 3}'):
-        with pytest.raises(RulesInvalid):
-            read_norms(wrong)
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("sensitivity: 1.5", "sensitivity: 9", "segment new: sensitivity"),
+        ("channels: [email, sms]", "channels: [email, pigeon]", "pigeon"),
+        ("support_priority: high", "support_priority: highest", "segment power"),
+        ("second_factor: always", "second_factor: sometimes", "segment suspicious"),
+        ("session_limit: 1}", "session_limit: -1}", "segment suspicious"),
+        ("residence: {}", "residence: {Europe: 1}", "Europe"),
+    ],
+)
+def test_wrong_parameters_of_a_segment_are_refused_by_name(old: str, new: str, says: str) -> None:
+    assert old in SHIPPED
+    with pytest.raises(RulesInvalid, match=says):
+        read_rules(SHIPPED.replace(old, new, 1).encode(), NORMS)
+
+
+def test_no_residence_moves_a_threshold_in_the_shipped_rules() -> None:
+    assert default_rules().residence == {}
 
 
 def test_learning_stays_within_its_bound() -> None:
@@ -55,7 +69,7 @@ def test_patterns_hold_where_all_their_conditions_do() -> None:
     rows[:, features.INDEX["exports_24h"]] = [20, 19.5, 20, 20]
     columns = Columns(
         features=rows,
-        signals=np.zeros((4, 12), np.float32),
+        signals=np.zeros((4, features.SIGNALS), np.float32),
         event_class=np.array([4, 4, 1, 4]),
         place_flags=np.array([1 << event_pb2.PLACE_FLAG_TOR] * 3 + [1 << event_pb2.PLACE_FLAG_VPN]),
     )

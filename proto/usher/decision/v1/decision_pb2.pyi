@@ -10,6 +10,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class FactorModel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FACTOR_MODEL_UNSPECIFIED: _ClassVar[FactorModel]
+    FACTOR_MODEL_ANOMALY: _ClassVar[FactorModel]
+    FACTOR_MODEL_VIOLATION: _ClassVar[FactorModel]
+
+class RiskFactor(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RISK_FACTOR_UNSPECIFIED: _ClassVar[RiskFactor]
+    RISK_FACTOR_FREQUENT_NO_CONSENT: _ClassVar[RiskFactor]
+    RISK_FACTOR_GDPR_VIOLATION_PATTERN: _ClassVar[RiskFactor]
+    RISK_FACTOR_HIGH_DATA_ACCESS_FREQUENCY: _ClassVar[RiskFactor]
+    RISK_FACTOR_REPEATED_AUTH_FAILURES: _ClassVar[RiskFactor]
+    RISK_FACTOR_SUSPICIOUS_GEO_VARIANCE: _ClassVar[RiskFactor]
+    RISK_FACTOR_ELEVATED_ERROR_RATE: _ClassVar[RiskFactor]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OUTCOME_UNSPECIFIED: _ClassVar[Outcome]
@@ -82,6 +98,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_DEGRADED: _ClassVar[ReasonCode]
     REASON_CODE_LATE: _ClassVar[ReasonCode]
     REASON_CODE_UNKNOWN_EVENT_TYPE: _ClassVar[ReasonCode]
+    REASON_CODE_CONCURRENT_STREAMS: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_BLOCK: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_ALLOW: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_LIMIT: _ClassVar[ReasonCode]
@@ -126,6 +143,9 @@ class NumberIndex(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NUMBER_INDEX_VIOLATION_LIKELIHOOD: _ClassVar[NumberIndex]
     NUMBER_INDEX_VIOLATION_CONFIDENCE: _ClassVar[NumberIndex]
     NUMBER_INDEX_PROFILE_EVENTS: _ClassVar[NumberIndex]
+    NUMBER_INDEX_NEAREST_NEIGHBOURS: _ClassVar[NumberIndex]
+    NUMBER_INDEX_SENSITIVITY: _ClassVar[NumberIndex]
+    NUMBER_INDEX_ADJUST_RESIDENCE: _ClassVar[NumberIndex]
     NUMBER_INDEX_FIRST_FEATURE: _ClassVar[NumberIndex]
 
 class StageIndex(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -173,6 +193,16 @@ class SignalIndex(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SIGNAL_INDEX_RING_MEMBERS: _ClassVar[SignalIndex]
     SIGNAL_INDEX_RING_SCORE: _ClassVar[SignalIndex]
     SIGNAL_INDEX_TRAVEL_KMH: _ClassVar[SignalIndex]
+FACTOR_MODEL_UNSPECIFIED: FactorModel
+FACTOR_MODEL_ANOMALY: FactorModel
+FACTOR_MODEL_VIOLATION: FactorModel
+RISK_FACTOR_UNSPECIFIED: RiskFactor
+RISK_FACTOR_FREQUENT_NO_CONSENT: RiskFactor
+RISK_FACTOR_GDPR_VIOLATION_PATTERN: RiskFactor
+RISK_FACTOR_HIGH_DATA_ACCESS_FREQUENCY: RiskFactor
+RISK_FACTOR_REPEATED_AUTH_FAILURES: RiskFactor
+RISK_FACTOR_SUSPICIOUS_GEO_VARIANCE: RiskFactor
+RISK_FACTOR_ELEVATED_ERROR_RATE: RiskFactor
 OUTCOME_UNSPECIFIED: Outcome
 OUTCOME_ALLOW: Outcome
 OUTCOME_ALLOW_WITH_CAUTION: Outcome
@@ -228,6 +258,7 @@ REASON_CODE_COLD: ReasonCode
 REASON_CODE_DEGRADED: ReasonCode
 REASON_CODE_LATE: ReasonCode
 REASON_CODE_UNKNOWN_EVENT_TYPE: ReasonCode
+REASON_CODE_CONCURRENT_STREAMS: ReasonCode
 REASON_CODE_LISTED_BLOCK: ReasonCode
 REASON_CODE_LISTED_ALLOW: ReasonCode
 REASON_CODE_LISTED_LIMIT: ReasonCode
@@ -263,6 +294,9 @@ NUMBER_INDEX_LOCAL_OUTLIER_FACTOR: NumberIndex
 NUMBER_INDEX_VIOLATION_LIKELIHOOD: NumberIndex
 NUMBER_INDEX_VIOLATION_CONFIDENCE: NumberIndex
 NUMBER_INDEX_PROFILE_EVENTS: NumberIndex
+NUMBER_INDEX_NEAREST_NEIGHBOURS: NumberIndex
+NUMBER_INDEX_SENSITIVITY: NumberIndex
+NUMBER_INDEX_ADJUST_RESIDENCE: NumberIndex
 NUMBER_INDEX_FIRST_FEATURE: NumberIndex
 STAGE_INDEX_ACCEPT_UNSPECIFIED: StageIndex
 STAGE_INDEX_QUEUE: StageIndex
@@ -297,7 +331,10 @@ SIGNAL_INDEX_RING_SCORE: SignalIndex
 SIGNAL_INDEX_TRAVEL_KMH: SignalIndex
 
 class Decision(_message.Message):
-    __slots__ = ("outcome", "would_be", "mode", "risk_score", "risk_level", "segment", "reasons", "actions", "numbers", "counterfactual", "verdict", "assessment", "event_id", "tenant", "user_id", "decided_time", "policy_set", "position", "degraded", "folded", "sighted", "stage_us", "trace_id", "item_flags", "event_class", "place_data", "country", "place_flags", "asn")
+    __slots__ = ("factors", "explanation_failed", "risk_factors", "outcome", "would_be", "mode", "risk_score", "risk_level", "segment", "reasons", "actions", "numbers", "counterfactual", "verdict", "assessment", "event_id", "tenant", "user_id", "decided_time", "policy_set", "position", "degraded", "folded", "sighted", "stage_us", "trace_id", "item_flags", "event_class", "place_data", "country", "place_flags", "asn")
+    FACTORS_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FAILED_FIELD_NUMBER: _ClassVar[int]
+    RISK_FACTORS_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WOULD_BE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
@@ -327,6 +364,9 @@ class Decision(_message.Message):
     COUNTRY_FIELD_NUMBER: _ClassVar[int]
     PLACE_FLAGS_FIELD_NUMBER: _ClassVar[int]
     ASN_FIELD_NUMBER: _ClassVar[int]
+    factors: _containers.RepeatedCompositeFieldContainer[Factor]
+    explanation_failed: bool
+    risk_factors: _containers.RepeatedScalarFieldContainer[RiskFactor]
     outcome: Outcome
     would_be: Outcome
     mode: Mode
@@ -356,7 +396,23 @@ class Decision(_message.Message):
     country: str
     place_flags: int
     asn: int
-    def __init__(self, outcome: _Optional[_Union[Outcome, str]] = ..., would_be: _Optional[_Union[Outcome, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., risk_score: _Optional[float] = ..., risk_level: _Optional[_Union[RiskLevel, str]] = ..., segment: _Optional[_Union[Segment, str]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., numbers: _Optional[_Iterable[float]] = ..., counterfactual: _Optional[_Iterable[_Union[ReasonCode, str]]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., event_id: _Optional[str] = ..., tenant: _Optional[str] = ..., user_id: _Optional[str] = ..., decided_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_set: _Optional[str] = ..., position: _Optional[int] = ..., degraded: _Optional[_Iterable[_Union[Service, str]]] = ..., folded: _Optional[bool] = ..., sighted: _Optional[bool] = ..., stage_us: _Optional[_Iterable[int]] = ..., trace_id: _Optional[bytes] = ..., item_flags: _Optional[int] = ..., event_class: _Optional[int] = ..., place_data: _Optional[str] = ..., country: _Optional[str] = ..., place_flags: _Optional[int] = ..., asn: _Optional[int] = ...) -> None: ...
+    def __init__(self, factors: _Optional[_Iterable[_Union[Factor, _Mapping]]] = ..., explanation_failed: _Optional[bool] = ..., risk_factors: _Optional[_Iterable[_Union[RiskFactor, str]]] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., would_be: _Optional[_Union[Outcome, str]] = ..., mode: _Optional[_Union[Mode, str]] = ..., risk_score: _Optional[float] = ..., risk_level: _Optional[_Union[RiskLevel, str]] = ..., segment: _Optional[_Union[Segment, str]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., numbers: _Optional[_Iterable[float]] = ..., counterfactual: _Optional[_Iterable[_Union[ReasonCode, str]]] = ..., verdict: _Optional[_Union[Verdict, _Mapping]] = ..., assessment: _Optional[_Union[Assessment, _Mapping]] = ..., event_id: _Optional[str] = ..., tenant: _Optional[str] = ..., user_id: _Optional[str] = ..., decided_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., policy_set: _Optional[str] = ..., position: _Optional[int] = ..., degraded: _Optional[_Iterable[_Union[Service, str]]] = ..., folded: _Optional[bool] = ..., sighted: _Optional[bool] = ..., stage_us: _Optional[_Iterable[int]] = ..., trace_id: _Optional[bytes] = ..., item_flags: _Optional[int] = ..., event_class: _Optional[int] = ..., place_data: _Optional[str] = ..., country: _Optional[str] = ..., place_flags: _Optional[int] = ..., asn: _Optional[int] = ...) -> None: ...
+
+class Factor(_message.Message):
+    __slots__ = ("model", "feature", "value", "normal", "own_normal", "contribution")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    NORMAL_FIELD_NUMBER: _ClassVar[int]
+    OWN_NORMAL_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    model: FactorModel
+    feature: str
+    value: float
+    normal: float
+    own_normal: bool
+    contribution: float
+    def __init__(self, model: _Optional[_Union[FactorModel, str]] = ..., feature: _Optional[str] = ..., value: _Optional[float] = ..., normal: _Optional[float] = ..., own_normal: _Optional[bool] = ..., contribution: _Optional[float] = ...) -> None: ...
 
 class Reason(_message.Message):
     __slots__ = ("code", "values", "words", "points")
@@ -371,16 +427,20 @@ class Reason(_message.Message):
     def __init__(self, code: _Optional[_Union[ReasonCode, str]] = ..., values: _Optional[_Iterable[float]] = ..., words: _Optional[_Iterable[str]] = ..., points: _Optional[float] = ...) -> None: ...
 
 class Action(_message.Message):
-    __slots__ = ("kind", "enforced_by", "until_time", "viewer_message_key")
+    __slots__ = ("kind", "enforced_by", "until_time", "viewer_message_key", "channels", "priority")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ENFORCED_BY_FIELD_NUMBER: _ClassVar[int]
     UNTIL_TIME_FIELD_NUMBER: _ClassVar[int]
     VIEWER_MESSAGE_KEY_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     kind: ActionKind
     enforced_by: EnforcedBy
     until_time: _timestamp_pb2.Timestamp
     viewer_message_key: str
-    def __init__(self, kind: _Optional[_Union[ActionKind, str]] = ..., enforced_by: _Optional[_Union[EnforcedBy, str]] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., viewer_message_key: _Optional[str] = ...) -> None: ...
+    channels: _containers.RepeatedScalarFieldContainer[str]
+    priority: str
+    def __init__(self, kind: _Optional[_Union[ActionKind, str]] = ..., enforced_by: _Optional[_Union[EnforcedBy, str]] = ..., until_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., viewer_message_key: _Optional[str] = ..., channels: _Optional[_Iterable[str]] = ..., priority: _Optional[str] = ...) -> None: ...
 
 class Verdict(_message.Message):
     __slots__ = ("status", "applicable", "findings", "gaps", "processing", "assumptions", "risk", "flags", "ledger_version", "conflicts", "remedies", "consent_conflicts", "consent_problems", "ledger_consent")
