@@ -16,7 +16,7 @@ import orjson
 
 from services.common.event_json import event_from_json, event_schema
 from services.compliance.evaluate import Law
-from services.compliance.facts import read_facts
+from services.compliance.facts import is_own_right, read_facts
 from services.compliance.packs import PackError, parse_yaml
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
@@ -159,7 +159,8 @@ def evaluate_case(law: Law, case: Case) -> dict[str, Any]:
     """What the law says of a case: `id`, `applicable`, `violations`, `gaps`, `outcome`; or `id` and `error`."""
     if case.problems:
         return {"id": case.id, "error": "; ".join(case.problems)}
-    answer = law.evaluate(read_facts(case.event, "", own_right=False))
+    own_right = is_own_right(case.event.event_type)
+    answer = law.evaluate(read_facts(case.event, "", own_right=own_right))
     verdict = decision_pb2.Verdict.FromString(answer.verdict)
     violations = {(finding.regulation, finding.article, finding.reason): None for finding in verdict.findings}
     return {

@@ -288,6 +288,57 @@ def test_the_regulator_is_told_the_law_and_how_sure_it_is() -> None:
         assert secret not in shown
 
 
+def test_the_regulator_is_told_where_laws_differ_and_what_puts_it_right() -> None:
+    suppress = decision_pb2.PROCESSING_STATE_SUPPRESS
+    verdict = decision_pb2.Verdict(
+        status=decision_pb2.COMPLIANCE_STATUS_VIOLATION,
+        applicable=["EU_GDPR", "JP_APPI"],
+        findings=[
+            decision_pb2.Finding(
+                regulation="EU_GDPR",
+                article="art. 6(1)(a)",
+                reason="NO_LEGAL_BASIS_CONSENT_ABSENT",
+                rule="EU_GDPR.consent_absent",
+                verification="verified",
+                severity=4,
+                consent_cannot_cure=True,
+            )
+        ],
+        conflicts=[
+            decision_pb2.Conflict(
+                purpose="targeted_advertising",
+                decided_by="EU_GDPR",
+                rule="EU_GDPR.consent_absent",
+                state=suppress,
+                less_strict=["JP_APPI"],
+            )
+        ],
+        remedies=[
+            decision_pb2.RemedyAction(
+                remedy="obtain_consent",
+                rules=["EU_GDPR.consent_absent"],
+                severity=4,
+                enforced_by=decision_pb2.ENFORCED_BY_CALLER,
+            )
+        ],
+    )
+    told = for_regulator(decision(verdict=verdict), event())
+
+    assert told["conflicts"][0]["less_strict"] == ["JP_APPI"]
+    assert told["remedies"] == [
+        {
+            "remedy": "obtain_consent",
+            "rules": ["EU_GDPR.consent_absent"],
+            "severity": 4,
+            "enforced_by": "caller",
+        }
+    ]
+    lines = text("regulator", told)
+    assert "SUPPRESS (EU_GDPR.consent_absent): GDPR decides; less strict: APPI" in lines
+    assert "obtain consent: EU_GDPR.consent_absent" in lines
+    assert "no consent cures it" in lines
+
+
 @pytest.mark.parametrize("reader", list(READERS))
 def test_every_telling_is_json(reader: str) -> None:
     orjson.dumps(READERS[reader](decision(), event()))
