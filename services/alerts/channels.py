@@ -78,6 +78,7 @@ class LogChannel:
         words = "alert became graver" if delivery.change == "escalated" else f"alert {delivery.change}"
         told = tellings.to_json(delivery, self._names, "")
         told["reasons"] = list(delivery.alert.reasons)
+        del told["first_event_id"]
         self._logger.log(level, words, extra=told)
         return Sent()
 

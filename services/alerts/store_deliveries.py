@@ -20,6 +20,9 @@ from usher.alerts.v1 import alerts_pb2
 
 MAX_RESPONSE_CHARS = 500
 _D = tables.deliveries.c
+# Written out: SQLite uses a partial index only where the condition stands in the statement, not behind a parameter.
+_PENDING: sa.ColumnElement[int] = sa.literal_column("1")
+_NEVER: sa.ColumnElement[int] = sa.literal_column("0")
 
 
 class Result(NamedTuple):
@@ -67,14 +70,14 @@ class DeliveryStore:
 
     def _any_due(self, channel: str, now_ms: int) -> bool:
         query = sa.select(_D.delivery_id).where(
-            _D.channel == channel, _D.state == tables.PENDING, _D.due_ms <= now_ms
+            _D.channel == channel, _D.state == _PENDING, _D.due_ms <= now_ms
         )
         with self._database.reading() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
     def _next_due(self, channel: str, now_ms: int) -> int:
         query = sa.select(sa.func.min(_D.due_ms)).where(
-            _D.channel == channel, _D.state == tables.PENDING, _D.due_ms > now_ms
+            _D.channel == channel, _D.state == _PENDING, _D.due_ms > now_ms
         )
         with self._database.reading() as connection:
             return connection.execute(query).scalar() or 0
@@ -123,7 +126,7 @@ class DeliveryStore:
             # What was called off while it was under way stays so, unless it arrived.
             which = _D.delivery_id == one.delivery_id
             if one.state != tables.DELIVERED:
-                which = sa.and_(which, _D.state == tables.PENDING)
+                which = sa.and_(which, _D.state == _PENDING)
             connection.execute(sa.update(tables.deliveries).where(which).values(values))
 
     def _claim(
@@ -133,7 +136,7 @@ class DeliveryStore:
         waits = sa.exists().where(
             before.c.channel == _D.channel,
             before.c.order_key == _D.order_key,
-            before.c.state == tables.PENDING,
+            before.c.state == _PENDING,
             before.c.delivery_id < _D.delivery_id,
             # Under way or tried before; what is planned for later and was never tried holds nobody up.
             sa.or_(before.c.attempts > 0, before.c.due_ms <= now_ms),
@@ -142,7 +145,7 @@ class DeliveryStore:
         rows = connection.execute(
             sa.select(tables.deliveries, *(column.label(f"a_{column.name}") for column in a))
             .join(tables.alerts, a.alert_id == _D.alert_id)
-            .where(_D.channel == channel, _D.state == tables.PENDING, _D.due_ms <= now_ms, ~waits)
+            .where(_D.channel == channel, _D.state == _PENDING, _D.due_ms <= now_ms, ~waits)
             .order_by(_D.severity.desc(), _D.delivery_id)
             .limit(limit)
             # Rows that another process is claiming are left to it; SQLite has one writer and no such clause.
@@ -230,15 +233,15 @@ class DeliveryStore:
         """Channels through which something has failed for so long without getting through, by tenant."""
 
         def read() -> list[Trouble]:
-            waiting = sa.func.sum(sa.case((_D.state == tables.PENDING, 1), else_=0))
+            waiting = sa.func.sum(sa.case((_D.state == _PENDING, 1), else_=0))
             dead = sa.func.sum(sa.case((_D.state == tables.DEAD, 1), else_=0))
             query = (
                 sa.select(_D.channel, _D.tenant, sa.func.min(_D.failing_ms), waiting, dead)
                 .where(
-                    _D.failing_ms > 0,
+                    _D.failing_ms > _NEVER,
                     _D.failing_ms <= now_ms - failing_ms,
                     sa.or_(
-                        _D.state == tables.PENDING,
+                        _D.state == _PENDING,
                         sa.and_(_D.state == tables.DEAD, _D.due_ms > now_ms - 3_600_000),
                     ),
                 )

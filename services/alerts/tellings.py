@@ -98,6 +98,7 @@ def to_json(delivery: Delivery, names: Names, link: str) -> dict[str, Any]:
         "severity": severity_name(delivery.severity),
         "step": delivery.step,
         "count": alert.count,
+        "first_event_id": alert.first_event_id,
         "first_time": alert.first_time.ToJsonString(),
         "last_time": alert.last_time.ToJsonString(),
         "reasons": reason_names(alert),

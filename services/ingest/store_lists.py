@@ -94,7 +94,9 @@ class ListStore:
     def end_expired(self, now_ms: int) -> int:
         """Marks entries whose time is over, so that copies drop them; returns how many."""
         e = tables.list_entries.c
-        due = sa.and_(e.ended_ms == 0, e.expires_ms > 0, e.expires_ms <= now_ms)
+        # Zeros written out: SQLite uses a partial index only where its condition stands in the statement.
+        zero: sa.ColumnElement[int] = sa.literal_column("0")
+        due = sa.and_(e.ended_ms == zero, e.expires_ms > zero, e.expires_ms <= now_ms)
         with self.database.reading() as connection:
             if connection.execute(sa.select(e.id).where(due).limit(1)).first() is None:
                 return 0

@@ -49,7 +49,7 @@ class Process:
             stderr=asyncio.subprocess.PIPE,
         )
         self.reader = asyncio.create_task(self._read())
-        self.channel = grpc.aio.insecure_channel(f"unix:{self.folder}/a.sock")
+        self.channel = grpc.aio.insecure_channel(self.env["USHER_ALERTS_SERVER_ADDRESS"])
         self.stub: Any = alerts_pb2_grpc.AlertsServiceStub(self.channel)
 
     async def _read(self) -> None:
