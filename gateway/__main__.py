@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 
-from gateway import consents
+from gateway import alerts, consents
 from gateway.app import IDEMPOTENT, create_app
 from gateway.serving import GatewayServer
 from gateway.settings import GatewaySettings
@@ -32,7 +32,13 @@ async def main() -> None:
             compliance = await channels.enter_async_context(
                 connect(settings.compliance, telemetry=telemetry, idempotent=consents.IDEMPOTENT)
             )
-        server = GatewayServer(create_app(settings, ingest, telemetry, compliance), settings, telemetry)
+        told = None
+        if settings.alerts is not None:
+            told = await channels.enter_async_context(
+                connect(settings.alerts, telemetry=telemetry, idempotent=alerts.IDEMPOTENT)
+            )
+        app = create_app(settings, ingest, telemetry, compliance, told)
+        server = GatewayServer(app, settings, telemetry)
         tune_runtime()
         await server.serve_until(stop)
     await asyncio.to_thread(telemetry.shutdown)

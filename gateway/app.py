@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway import consents, live, schemas
+from gateway import alerts, consents, live, schemas
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
 from gateway.problems import problem, problem_of
@@ -79,6 +79,7 @@ def create_app(
     ingest_channel: grpc.aio.Channel,
     telemetry: Telemetry,
     compliance_channel: grpc.aio.Channel | None = None,
+    alerts_channel: grpc.aio.Channel | None = None,
 ) -> FastAPI:
     """Returns the application. `app.state.readiness` is where the drain begins.
 
@@ -300,6 +301,8 @@ def create_app(
 
     if compliance_channel is not None:
         consents.add_routes(app, settings, compliance_channel, tenant_of)
+    if alerts_channel is not None:
+        alerts.add_routes(app, settings, alerts_channel, tenant_of, readiness.ending)
 
     app.openapi = lambda: schemas.document(app)  # type: ignore[method-assign]
     return app

@@ -25,6 +25,14 @@ ROUTES = frozenset(
         "/api/v1/decisions",
         "/api/v1/decision-stream",
         "/api/v1/accounting",
+        "/api/v1/alerts",
+        "/api/v1/alerts/recent",
+        "/api/v1/alerts/send",
+        "/api/v1/alerts/act",
+        "/api/v1/alerts/queue",
+        "/api/v1/alerts/snooze",
+        "/api/v1/alert-stream",
+        "/api/v1/incidents",
         "/healthz",
         "/metrics",
         "/docs",
@@ -35,7 +43,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 # Asked every few seconds by machines: no line in the log for each, and answered also under load.
 _QUIET = frozenset({"/healthz", "/metrics"})
 # Open for hours, with a limit of its own: neither counted among the running requests nor timed.
-_STREAMS = frozenset({"/api/v1/decision-stream"})
+_STREAMS = frozenset({"/api/v1/decision-stream", "/api/v1/alert-stream"})
 
 
 def route_template(path: str) -> str:
@@ -44,6 +52,9 @@ def route_template(path: str) -> str:
         return path
     if path.startswith(DECISION_PREFIX) and len(path) > len(DECISION_PREFIX):
         return DECISION_PREFIX + "{event_id}"
+    for prefix, name in (("/api/v1/alerts/", "{alert_id}"), ("/api/v1/incidents/", "{number}")):
+        if path.startswith(prefix) and len(path) > len(prefix):
+            return prefix + name
     if path.startswith(STATIC_PREFIX):
         return STATIC_PREFIX + "{file}"
     return "other"

@@ -22,6 +22,8 @@ class GatewaySettings:
     """`USHER_GATEWAY_INGEST_TARGET` says where ingest is."""
     compliance: ClientSettings | None = None
     """Where compliance is; without it the routes of the consent ledger are not there."""
+    alerts: ClientSettings | None = None
+    """Where alerts is; without it the routes of alerts and incidents are not there."""
     host: str = "127.0.0.1"
     """Address to listen on: loopback only, as nothing here authenticates callers."""
     port: int = 8000

@@ -51,7 +51,9 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.fraud.v1.FraudService/AssessEvents": frozenset({"ingest"}),
     "/usher.fraud.v1.FraudService/Restore": frozenset({"ingest"}),
     "/usher.fraud.v1.FraudService/ListRings": frozenset({"gateway", "operator"}),
-    "/usher.alerts.v1.AlertsService/RaiseAlerts": frozenset({"compliance", "fraud", "ingest", "scoring"}),
+    "/usher.alerts.v1.AlertsService/RaiseAlerts": frozenset(
+        {"compliance", "fraud", "gateway", "ingest", "scoring"}
+    ),
     "/usher.alerts.v1.AlertsService/ListAlerts": frozenset({"gateway", "operator"}),
     "/usher.alerts.v1.AlertsService/GetAlert": frozenset({"gateway", "operator"}),
     "/usher.alerts.v1.AlertsService/WatchAlerts": frozenset({"gateway", "operator"}),
