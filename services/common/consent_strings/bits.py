@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Sequence
+from itertools import compress
 
 MAX_PADDING = 23
 """Zero bits that may follow the last field: the filling to 24 bits that whole base64 quanta need."""
@@ -19,6 +20,8 @@ MAX_ID = 0xFFFF
 """Largest vendor id: 16 bits."""
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+# "0" and "1" -> 0 and 1.
+_TRUTHS = bytes.maketrans(b"01", b"\x00\x01")
 _FIBONACCI = [1, 2]
 while _FIBONACCI[-1] <= MAX_ID:
     _FIBONACCI.append(_FIBONACCI[-1] + _FIBONACCI[-2])
@@ -93,7 +96,8 @@ class BitReader:
 
     def ids(self, count: int, field: str) -> list[int]:
         """The positions, from 1, of the bits that are set among the next `count`."""
-        return [number for number, bit in enumerate(self.bits(count, field), 1) if bit == "1"]
+        truths = self.bits(count, field).encode().translate(_TRUTHS)
+        return list(compress(range(1, count + 1), truths))
 
     def letters(self, count: int, field: str) -> str:
         """`count` letters A to Z of 6 bits each; raises ConsentStringError (LETTER_INVALID)."""

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ComplianceServiceStub:
-    """Evaluates events against regulation packs. Pure: equal requests have equal answers.
+    """Evaluates events against regulation packs. Pure but for the consent ledger: equal requests have equal answers as long as
+    nothing is recorded, and a verdict says what the ledger told and which version of it.
     """
 
     def __init__(self, channel):
@@ -53,7 +54,8 @@ class ComplianceServiceStub:
 
 
 class ComplianceServiceServicer:
-    """Evaluates events against regulation packs. Pure: equal requests have equal answers.
+    """Evaluates events against regulation packs. Pure but for the consent ledger: equal requests have equal answers as long as
+    nothing is recorded, and a verdict says what the ledger told and which version of it.
     """
 
     def EvaluateEvents(self, request, context):
@@ -110,7 +112,8 @@ def add_ComplianceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ComplianceService:
-    """Evaluates events against regulation packs. Pure: equal requests have equal answers.
+    """Evaluates events against regulation packs. Pure but for the consent ledger: equal requests have equal answers as long as
+    nothing is recorded, and a verdict says what the ledger told and which version of it.
     """
 
     @staticmethod
