@@ -115,8 +115,8 @@ reference, not legal advice: findings are of a pack's rules, not a court's judge
 
 What the columns mean:
 
-- **Verified**: yes where the text of a source said so when the pack was written (the pack names it); else the rule rests
-  on knowledge that was not read again. **No rule was reviewed by a lawyer**: `reviewed_by` is empty everywhere unless it
+- **Verified**: yes where an excerpt of the linked source said so when the pack was written (a stored copy, rarely the whole
+  statute, often a law firm's page); else the rule rests on knowledge that was not read again. **No rule was reviewed by a lawyer**: `reviewed_by` is empty everywhere unless it
   says otherwise here.
 - **Weight**: severity, 1 (minor) to 5 (grave).
 - **Since**: the rule is evaluated for events from that day on; without a day, as long as the regulation.
@@ -208,7 +208,7 @@ def _section(pack: Pack) -> str:
         if rule.until < ALWAYS:
             since = f"{since} until {_day(rule.until)}".strip()
         reviewed = f", reviewed by {rule.reviewed_by}" if rule.reviewed_by else ""
-        verified = ("yes" if rule.verification == "verified" else "no") + reviewed
+        verified = (f"[yes]({rule.source})" if rule.verification == "verified" else "no") + reviewed
         rows.append((rule.article, said, f"`{rule.reason}`", since, str(rule.severity), verified))
     lines.append(
         _table(("Where it stands", "What is checked", "Reason", "Since", "Weight", "Verified"), rows)
