@@ -149,9 +149,9 @@ class _Strings:
         self.gpc_unreliable = False
 
 
-# Viewers send the same strings again and again; the longest take 0.3 ms.
-_decoded_tcf = lru_cache(maxsize=4_096)(decode_tcf)
-_decoded_gpp = lru_cache(maxsize=4_096)(decode_gpp)
+# Viewers send the same strings again and again. One of a thousand vendors takes some 40 KB decoded.
+_decoded_tcf = lru_cache(maxsize=1_024)(decode_tcf)
+_decoded_gpp = lru_cache(maxsize=1_024)(decode_gpp)
 
 
 def has_strings(consent: event_pb2.Consent) -> bool:

@@ -14,8 +14,8 @@ from services.common.consent_strings.tcf import TcString, decode_tcf
 from services.common.consent_strings.us_privacy import UsPrivacy, decode_us_privacy
 
 TCF, GPP, US_PRIVACY = "tcf_v2", "gpp", "usp"
-MAX_LENGTH = 8_192
-"""Longest string that is read, in characters, as in the contract of events."""
+MAX_LENGTH = 65_536
+"""Longest string that is read, in characters; events carry at most 8,192."""
 
 
 class Decoded(NamedTuple):

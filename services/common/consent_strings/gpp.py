@@ -15,6 +15,7 @@ from typing import Any
 
 from services.common.consent_strings.bits import MAX_ID, BitReader, BitWriter, ConsentStringError
 from services.common.consent_strings.tcf import (
+    MAX_RESTRICTED,
     PURPOSES,
     SPECIAL_FEATURES,
     Restriction,
@@ -266,6 +267,7 @@ def _read_canada_core(reader: BitReader, fibonacci: bool) -> dict[str, Any]:
     restrictions = []
     # The first encoders left the restrictions out where there were none.
     count = reader.integer(12, "PubRestrictions") if reader.remaining >= 12 else 0
+    total = 0
     for _ in range(count):
         purpose = reader.integer(6, "PubRestrictions")
         kind = reader.integer(2, "PubRestrictions")
@@ -274,7 +276,8 @@ def _read_canada_core(reader: BitReader, fibonacci: bool) -> dict[str, Any]:
             if fibonacci
             else tuple(reader.integer_range("PubRestrictions"))
         )
-        if purpose == 0 or kind == 3:
+        total += len(vendors)
+        if purpose == 0 or kind == 3 or total > MAX_RESTRICTED:
             raise ConsentStringError(
                 "RESTRICTION_INVALID", reader.part, f"restriction of type {kind} for purpose {purpose}"
             )

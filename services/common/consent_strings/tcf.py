@@ -25,7 +25,7 @@ SPECIAL_FEATURES = 12
 _CORE, _DISCLOSED, _ALLOWED, _PUBLISHER = range(4)
 _SEGMENTS = {_DISCLOSED: "disclosed vendors", _ALLOWED: "allowed vendors", _PUBLISHER: "publisher TC"}
 
-MAX_RESTRICTED = 1_000_000
+MAX_RESTRICTED = 100_000
 """Ids that all publisher restrictions of one string may hold together: what a string costs stays bounded."""
 
 

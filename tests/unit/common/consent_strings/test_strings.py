@@ -81,7 +81,7 @@ def test_there_is_every_published_section() -> None:
         (TC + ".IAAA.IAAA", "SEGMENT_REPEATED"),
         (TC + ".IAAB", "PADDING_INVALID"),
         (TC_1 + ".YAAAAAAAAAAA", "SEGMENT_UNKNOWN"),
-        ("C" * 8_193, "STRING_TOO_LONG"),
+        ("C" * 65_537, "STRING_TOO_LONG"),
         ("DAAA", "VERSION_UNKNOWN"),
         ("DCABMA~" + TC, "VERSION_UNKNOWN"),
         ("DBABM", "SECTION_COUNT"),
@@ -182,3 +182,17 @@ def test_the_shipped_vendor_list_names_purposes_and_vendors() -> None:
     assert known.purposes[1] == "Store and/or access information on a device"
     assert known.vendors[12] == "BeeswaxIO Corporation"
     assert "CC BY" in gvl.ATTRIBUTION
+
+
+def test_what_a_string_costs_is_bounded() -> None:
+    # 200 restrictions of all 65,535 vendors each would be 13 million ids.
+    writer = BitWriter()
+    for value, bits in ((2, 6), (0, 36), (0, 36), (7, 12), (0, 12), (0, 6), (0, 12), (0, 12), (2, 6)):
+        writer.integer(value, bits)
+    for value, bits in ((0, 2), (0, 12), (0, 24), (0, 24), (0, 1), (0, 12), (0, 17), (0, 17), (200, 12)):
+        writer.integer(value, bits)
+    for number in range(200):
+        writer.integer(1 + number % 60, 6)
+        writer.integer(number % 3, 2)
+        writer.integer_range(range(1, 65_536))
+    assert reason(decode_tcf, writer.text(8)) == "RESTRICTION_INVALID"
