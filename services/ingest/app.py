@@ -22,6 +22,7 @@ from services.ingest.erasures import ErasedViewers
 from services.ingest.failures import Failures
 from services.ingest.ledger import Ledger
 from services.ingest.lists import Lists
+from services.ingest.messages import accounting_alert
 from services.ingest.outbox import Outbox
 from services.ingest.peers import Peers
 from services.ingest.pipeline import Pipeline
@@ -29,7 +30,7 @@ from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.restore import FraudMemory
 from services.ingest.sentry import Sentry
-from services.ingest.servicer import IngestServicer, PolicyServicer
+from services.ingest.servicer import IngestServicer, PolicyServicer, account
 from services.ingest.servicer_control import LabelServicer, ListServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
@@ -38,9 +39,11 @@ from services.ingest.store_labels import LabelStore
 from services.ingest.store_lists import ListStore
 from services.ingest.store_subject import IngestSubjects
 from services.ingest.vault import Vault, parse_keys
+from usher.alerts.v1 import alerts_pb2
 
 _FLUSH_S = 0.5
 _MAINTAIN_S = 0.25
+_AUDIT_S = 60.0
 _PARTITIONS_EVERY_S = 3600.0
 
 
@@ -73,7 +76,7 @@ class Ingest:
         ]
         compliance, scoring, fraud, alerts = self._channels
         p = settings.pipeline
-        peers = Peers(
+        peers = self._peers = Peers(
             compliance,
             scoring,
             fraud,
@@ -162,6 +165,7 @@ class Ingest:
             self._failures.run(),
             self._places.run(),
             self._erased.run(),
+            self._audit(),
         )
         self._chores = [asyncio.create_task(self._watched(chore)) for chore in chores]
         return self
@@ -205,6 +209,31 @@ class Ingest:
             # Health turns NOT_SERVING when a chore has ended; here is why.
             self._log.exception("a background task ended")
             raise
+
+    async def _audit(self) -> None:
+        """Raises an alert for every tenant whose books do not balance."""
+        while True:
+            await asyncio.sleep(_AUDIT_S)
+            try:
+                await self.audit()
+            except UsherError as error:
+                self._log.warning("the books cannot be looked at", extra={"reason": error.reason})
+
+    async def audit(self) -> list[str]:
+        """Looks at the books once; returns the tenants whose books do not balance."""
+        counts, pending = await self._database.read(self._store.accounting, None)
+        now_ms = self._clock.now_ms()
+        wrong = [
+            tenant
+            for tenant in sorted({tenant for tenant, _ in counts})
+            if not account(tenant, counts, pending.get(tenant, (0, now_ms)), now_ms).balanced
+        ]
+        if wrong:
+            self._log.error("the books of tenants do not balance", extra={"tenants": wrong[:8]})
+            messages = [accounting_alert(tenant, now_ms) for tenant in wrong[:1_000]]
+            # Idempotent by the hour; where alerts is away the next look tells it.
+            await self._peers.raise_alerts(alerts_pb2.RaiseAlertsRequest(messages=messages))
+        return wrong
 
     async def _flush(self) -> None:
         while True:

@@ -73,3 +73,18 @@ def outage_alert(tenant: str, service: str, since_ms: int) -> alerts_pb2.AlertMe
     )
     message.event_time.FromMilliseconds(since_ms)
     return message
+
+
+def accounting_alert(tenant: str, now_ms: int) -> alerts_pb2.AlertMessage:
+    """The message that a tenant's books do not balance; one an hour while it lasts."""
+    message = alerts_pb2.AlertMessage(
+        tenant=tenant,
+        event_id=f"accounting.{now_ms // 3_600_000}",
+        kind="duty.accounting",
+        entity_kind="service",
+        entity="ingest",
+        severity=alerts_pb2.SEVERITY_HIGH,
+        summary="The books do not balance: see GET /api/v1/accounting",
+    )
+    message.event_time.FromMilliseconds(now_ms)
+    return message

@@ -88,3 +88,15 @@ async def test_a_message_whose_receipt_was_lost_is_told_again_under_its_id(
 async def _empty(front: Front) -> bool:
     await front.books()
     return await front.app._store.database.read(front.app._store.outbox_depth) == 0
+
+
+async def test_books_that_do_not_balance_are_told_once_an_hour(mesh: FakeMesh, sqlite_url: str) -> None:
+    async with running_ingest(sqlite_url, mesh) as front:
+        await front.decide([event("e1")])
+        assert await front.app.audit() == []
+        with front.app._database.begin() as connection:
+            connection.exec_driver_sql("UPDATE counters SET n = n + 1 WHERE name = 'decided'")
+        assert await front.app.audit() == [TENANT]
+        assert await front.app.audit() == [TENANT]
+        told = [one for one in mesh.alerts.messages.values() if one.kind == "duty.accounting"]
+        assert [(one.tenant, one.severity) for one in told] == [(TENANT, alerts_pb2.SEVERITY_HIGH)]
