@@ -80,7 +80,9 @@ def test_nothing_else_is_published() -> None:
     for name, service in content["services"].items():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
-        assert service.get("networks", ["mesh"]) == (["mesh", "edge"] if name == "ingest" else ["mesh"])
+        assert service.get("networks", ["mesh"]) == (
+            ["mesh", "edge"] if name in ("ingest", "alerts") else ["mesh"]
+        )
 
 
 def test_names_meet() -> None:
