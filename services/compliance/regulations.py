@@ -116,8 +116,8 @@ reference, not legal advice: findings are of a pack's rules, not a court's judge
 What the columns mean:
 
 - **Verified**: yes where an excerpt of the linked source said so when the pack was written (a stored copy, rarely the whole
-  statute, often a law firm's page); else the rule rests on knowledge that was not read again. **No rule was reviewed by a lawyer**: `reviewed_by` is empty everywhere unless it
-  says otherwise here.
+  statute, often a law firm's page); else the rule rests on knowledge that was not read again. **No rule was reviewed by a
+  lawyer**: where somebody has reviewed one, it says so here.
 - **Weight**: severity, 1 (minor) to 5 (grave).
 - **Since**: the rule is evaluated for events from that day on; without a day, as long as the regulation.
 - *No consent cures it* marks rules whose condition may not even read the consent; *forbids the act* marks those that may
