@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.console import EXIT_INCOMPLETE, EXIT_OK, UnusableError, exit_statuses, leave
+from cli.console import EXIT_INCOMPLETE, EXIT_OK, UnusableError, exit_statuses, leave, say
 from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
 
 app = typer.Typer(
@@ -77,6 +77,8 @@ def decode_command(
         for text in _read(strings):
             line = describe(text, names=names)
             whole = whole and line["valid"]
+            if line["valid"] and line["decoded"].get("version") == 1 and line["kind"] == "tcf_v2":
+                say("usher: TCF version 1 was retired on 15 August 2020: the mesh takes it for no consent")
             print(json.dumps(line, ensure_ascii=False), flush=True)
         leave(EXIT_OK if whole else EXIT_INCOMPLETE)
 

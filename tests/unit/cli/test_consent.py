@@ -36,3 +36,10 @@ def test_names_come_from_the_vendor_list() -> None:
     assert line["names"]["purposeConsents"]["11"] == "Use limited data to select content"
     assert line["names"]["vendorConsents"]["12"] == "BeeswaxIO Corporation"
     assert "CC BY" in line["names"]["source"]
+
+
+def test_a_retired_version_is_shown_and_told_beside_the_answer() -> None:
+    done = CliRunner().invoke(app, ["consent", "decode", "BO2e4qiO2e4qiB9ABADEDS-AAAAxKABgACBiQA"])
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert (line["valid"], line["decoded"]["version"], set(line)) == (True, 1, {"kind", "valid", "decoded"})
+    assert "retired" in done.stderr
