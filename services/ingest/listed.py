@@ -8,6 +8,7 @@ address, and a blocked account is not let in from an allowed one. Leaving and a 
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections import OrderedDict
 from typing import Any, NamedTuple, cast
 
@@ -203,9 +204,12 @@ class TenantLists:
     def _of_address(self, text: str, bit: int, now_ms: int) -> InForce | None:
         if not (self._networks[4] or self._networks[6]):
             return None
-        address = ipaddress.ip_address(text)
-        value, width = int(address), address.max_prefixlen
-        by_prefix = self._networks[address.version]
+        # inet_pton costs a tenth of ipaddress.
+        version, family, width = (6, socket.AF_INET6, 128) if ":" in text else (4, socket.AF_INET, 32)
+        by_prefix = self._networks[version]
+        if not by_prefix:
+            return None
+        value = int.from_bytes(socket.inet_pton(family, text), "big")
         for prefix in sorted(by_prefix, reverse=True):
             found = _first(by_prefix[prefix].get(value >> (width - prefix)), bit, now_ms)
             if found is not None:

@@ -674,23 +674,23 @@ class Pipeline:
         if truncated:
             self._truncated.inc(truncated)
         if scores is not None:
-            self._list_addresses(commit, items, scores.decisions, modes, places, batch_ms)
+            self._list_addresses(commit, items, scores, places, batch_ms)
         return commit, {}
 
     def _list_addresses(
         self,
         commit: Commit,
         items: list[Item],
-        parts: Sequence[bytes],
-        modes: Sequence[int],
+        scores: scoring_pb2.DecideEventsResponse,
         places: event_pb2.Places,
         batch_ms: int,
     ) -> None:
         """Adds the list entries that decisions ask the mesh for, once an address."""
         entries: dict[str, lists_pb2.ListEntry] = {}
         messages = []
-        for index, (item, part) in enumerate(zip(items, parts, strict=True)):
-            if modes[item.event_class] != decision_pb2.MODE_ENFORCE or not listed.asks_to_list(part):
+        for index, (item, outcome) in enumerate(zip(items, scores.outcomes, strict=True)):
+            # Nothing is listed for what is simply allowed, or only observed (which answers ALLOW).
+            if outcome <= decision_pb2.OUTCOME_ALLOW or not listed.asks_to_list(scores.decisions[index]):
                 continue
             entry = self._lists.automatic(item, places.flags[index], batch_ms)
             if entry is not None and entry.entity not in entries and not item.flags & (IMPORT | OLD):

@@ -153,6 +153,7 @@ async def test_a_decision_lists_a_hiding_address_for_a_day_and_tells_it_once(
     mesh: FakeMesh, url: str
 ) -> None:
     mesh.scoring.list_addresses = {"e1", "e2", "e3"}
+    mesh.scoring.outcomes = dict.fromkeys(mesh.scoring.list_addresses, D.OUTCOME_ALLOW_WITH_CAUTION)
     async with running_ingest(url, mesh) as front:
         tor = {"ip_address": "9.9.9.9", "event_type": "login"}
         await front.decide([event("e1", "u1", **tor), event("e2", "u2", **tor)])
@@ -177,6 +178,7 @@ async def test_a_decision_lists_a_hiding_address_for_a_day_and_tells_it_once(
 
 async def test_where_a_tenant_observes_nothing_is_listed(mesh: FakeMesh, sqlite_url: str) -> None:
     mesh.scoring.list_addresses = {"e1"}
+    mesh.scoring.outcomes = {"e1": BLOCK}
     async with running_ingest(sqlite_url, mesh) as front:
         await front.decide([event("e1", ip_address="9.9.9.9", event_type="login")], "newcomer")
         answer = await front.lists.ListEntries(L.ListEntriesRequest(tenant="newcomer"))
