@@ -6,6 +6,9 @@ The table is a NumPy archive of `X` [rows, columns] and `y` [rows], 1 for an ano
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -58,8 +61,8 @@ def _archive(path: Path) -> Any:
         archive = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise _invalid("path", f"{path} is not there") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise _invalid("path", f"{path} is no NumPy archive: {error}") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+        raise _invalid("path", f"{path} is no NumPy archive (.npz) of plain arrays") from None
     if not hasattr(archive, "files") or not {"X", "y"} <= set(archive.files):
         raise _invalid("path", f"{path} does not hold the arrays X and y")
     return archive
@@ -96,3 +99,30 @@ def _invalid(field: str, message: str) -> InvalidArgument:
     return InvalidArgument(
         "TABLE_INVALID", message, violations=[FieldViolation(field, "TABLE_INVALID", message)]
     )
+
+
+def main() -> int:
+    """Prints one JSON line; returns the exit status, 2 for a table that cannot be read."""
+    parser = argparse.ArgumentParser(
+        prog="services.scoring.benchmark", description="The detector on a table."
+    )
+    parser.add_argument("table", type=Path, help="NumPy archive of X and y")
+    parser.add_argument("--seed", type=int, default=SEED)
+    arguments = parser.parse_args()
+    try:
+        found = benchmark(arguments.table, arguments.seed)
+    except InvalidArgument as error:
+        print(f"usher: {error.message}", file=sys.stderr)
+        return 2
+    told = {
+        "rows": found.rows,
+        "auc": round(found.auc, 4),
+        "average_precision": round(found.average_precision, 4),
+        "seconds": round(found.seconds, 2),
+    }
+    print(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

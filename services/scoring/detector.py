@@ -162,7 +162,12 @@ def fit(rows: NDArray[Any], sizes: Sizes, seed: int) -> Detector:
 
 
 def fit_score(rows: NDArray[Any], sizes: Sizes, seed: int) -> Doubles:
-    """Fits a detector on the rows and scores the same rows, one score 0 to 1 a row.
+    """The ensemble of `fit_scores`: one score 0 to 1 a row."""
+    return fit_scores(rows, sizes, seed) @ np.array(list(WEIGHTS.values()))
+
+
+def fit_scores(rows: NDArray[Any], sizes: Sizes, seed: int) -> Doubles:
+    """Fits a detector on the rows and scores the same rows: calibrated, one column a model in the order of `WEIGHTS`.
 
     No row counts as a neighbour of its own: a sub-sample that holds the row is compared without it.
     Raises ValueError for a table without rows or columns.
@@ -181,7 +186,7 @@ def fit_score(rows: NDArray[Any], sizes: Sizes, seed: int) -> Doubles:
         ]
     )
     fitted = detector._replace(calibrations=tuple(calibrate(column) for column in raw.T))
-    return fitted.calibrated(raw) @ np.array(list(WEIGHTS.values()))
+    return fitted.calibrated(raw)
 
 
 class _Drawn(NamedTuple):

@@ -160,7 +160,7 @@ class Engine:
             if decided.would_be[i] > decide.ALLOW:
                 self._add_factors(told_of, inputs, i)
             composed[i] += told_of.SerializeToString()
-            if pausing and number % PIECE == 0:
+            if pausing and (number % PIECE == 0 or decided.would_be[i] > decide.ALLOW):
                 yield None
         for i in np.nonzero((inputs.verdict_flags & decide.SUPPRESS) != 0)[0].tolist():
             composed[i] += explain.SUPPRESS_ACTION

@@ -67,77 +67,46 @@ def output(trees: Trees, row: NDArray[np.float32]) -> float:
 class Explainer:
     """Shapley values of an ensemble's rows, exact for its trees.
 
-    Each tree is prepared once: a leaf is reached by a path of splits; a feature on it lets a share of the training rows
-    pass (`shares`), or the row itself (1 or 0). The Shapley value of a leaf needs those two numbers of its distinct
-    features only, so that all leaves of a tree are weighed together, as arrays.
+    Each leaf is prepared once: a feature on its path lets a share of the training rows pass, or the row itself (1 or 0).
+    A feature's Shapley value is the integral over t from 0 to 1 of its own difference times the product, over the
+    leaf's other features, of t * (row passes) + (1 - t) * share (G. Owen, "Multilinear Extensions of Games", 1972). The
+    integrand is a polynomial, for which Gauss-Legendre quadrature with enough nodes is exact; all leaves are weighed
+    together, as arrays.
     """
 
     def __init__(self, trees: Trees) -> None:
-        self.mean = trees.base
-        self._base = trees.base
         leaves = [leaf for tree in trees.trees for leaf in _leaves(tree)]
-        self.depth = max((len(leaf.features) for leaf in leaves), default=0)
+        depth = max((len(leaf.features) for leaf in leaves), default=0)
         count = len(leaves)
-        self._features = np.full((count, self.depth), -1, np.intp)
-        self._low = np.full((count, self.depth), -np.inf, np.float32)
-        self._high = np.full((count, self.depth), np.inf, np.float32)
-        self._shares = np.ones((count, self.depth))
-        self._values = np.array([leaf.value for leaf in leaves])
+        # What is missing to the depth of the deepest leaf passes for certain and contributes nothing.
+        self._features = np.zeros((depth, count), np.intp)
+        self._low = np.full((depth, count), -np.inf, np.float32)
+        self._high = np.full((depth, count), np.inf, np.float32)
+        shares = np.ones((depth, count))
         for number, leaf in enumerate(leaves):
             for place, (feature, (low, high, share)) in enumerate(leaf.features.items()):
-                self._features[number, place] = feature
-                self._low[number, place], self._high[number, place] = low, high
-                self._shares[number, place] = share
-            self.mean += leaf.value * float(np.prod(self._shares[number]))
-        self._real = self._features >= 0
-        self._many = self._real.sum(axis=1)
+                self._features[place, number] = feature
+                self._low[place, number], self._high[place, number] = low, high
+                shares[place, number] = share
+        values = np.array([leaf.value for leaf in leaves])
+        self.mean = trees.base + float((values * shares.prod(axis=0)).sum())
+        # n nodes are exact up to degree 2 n - 1; the integrand has degree depth - 1.
+        nodes, weights = np.polynomial.legendre.leggauss(max(1, (depth + 1) // 2))
+        self._nodes = ((nodes + 1) / 2)[:, None, None]
+        self._shared = (1 - self._nodes) * shares
+        self._passed = self._shared + self._nodes
+        self._weights = (weights / 2)[:, None] * values
+        self._if_passed, self._if_not = 1 - shares, -shares
 
     def values(self, row: NDArray[np.float32]) -> NDArray[np.float64]:
         """Contributions to the output, one a feature; with `mean` they add up to the output."""
-        found = np.zeros(len(row))
-        if not len(self._values):
-            return found
-        asked = row[np.maximum(self._features, 0)]
-        passes = ((asked > self._low) & (asked <= self._high)) | ~self._real
-        ones = passes.astype(np.float64)
-        for place in range(self.depth):
-            rows = np.nonzero(self._real[:, place])[0]
-            weight = _weights(ones[rows], self._shares[rows], self._many[rows], place)
-            part = weight * (ones[rows, place] - self._shares[rows, place]) * self._values[rows]
-            np.add.at(found, self._features[rows, place], part)
-        return found
-
-
-def _weights(
-    ones: NDArray[np.float64], shares: NDArray[np.float64], many: NDArray[np.intp], without: int
-) -> NDArray[np.float64]:
-    # Sum over the subsets S of a leaf's other features of |S|! (M - |S| - 1)! / M! times the product of `ones` over S
-    # and of `shares` over the rest: the coefficients of prod (share + one t), weighed by size.
-    depth = ones.shape[1]
-    coefficients = np.zeros((len(ones), depth))
-    coefficients[:, 0] = 1.0
-    for place in range(depth):
-        if place == without:
-            continue
-        real = (place < many)[:, None]
-        grown = coefficients * shares[:, place, None]
-        grown[:, 1:] += coefficients[:, :-1] * ones[:, place, None]
-        coefficients = np.where(real, grown, coefficients)
-    return (coefficients * _SIZES[many, :depth]).sum(axis=1)
-
-
-def _sizes(most: int) -> NDArray[np.float64]:
-    # [M, s] = s! (M - s - 1)! / M!
-    table = np.zeros((most + 1, most))
-    for m in range(1, most + 1):
-        table[m, 0] = 1.0 / m
-        for s in range(1, m):
-            table[m, s] = table[m, s - 1] * s / (m - s)
-    return table
-
-
-MOST_DEPTH = 64
-_SIZES = _sizes(MOST_DEPTH)
+        asked = row[self._features]
+        passes = (asked > self._low) & (asked <= self._high)
+        factors = np.where(passes, self._passed, self._shared)
+        others = (self._weights * factors.prod(axis=1))[:, None, :] / factors
+        parts = others.sum(axis=0) * np.where(passes, self._if_passed, self._if_not)
+        found = np.bincount(self._features.ravel(), weights=parts.ravel(), minlength=len(row))
+        return found.astype(np.float64, copy=False)
 
 
 class _Leaf(NamedTuple):
