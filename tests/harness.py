@@ -197,6 +197,7 @@ class Mesh:
             own = {**base, "USHER_GATEWAY_PORT": str(port)}
             own["USHER_GATEWAY_INGEST_TARGET"] = ",".join(f"unix:{s}" for s in sockets["ingest"])
             own["USHER_GATEWAY_COMPLIANCE_TARGET"] = ",".join(f"unix:{s}" for s in sockets["compliance"])
+            own["USHER_GATEWAY_ALERTS_TARGET"] = ",".join(f"unix:{s}" for s in sockets["alerts"])
             log = folder / "gateway.log"
             self.processes["gateway"] = [
                 Process("gateway", "gateway", self.run / "none", own, log, self.http)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -49,7 +50,8 @@ class Raiser:
         future: asyncio.Future[list[alerts_pb2.RaiseResult]] = asyncio.get_running_loop().create_future()
         self._waiting.append((messages, future))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            # A context of its own: the batch serves many calls and inherits no call's deadline or trace.
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
         return await future
 
     async def _run(self) -> None:
