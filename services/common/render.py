@@ -340,6 +340,45 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
         f"The account belongs to {w[0]}, a ring of {v.count(0, 'account', 'accounts')} that share devices "
         f"or payment instruments (score {v.share(1)} of 1)."
     ),
+    decision_pb2.REASON_CODE_BRUTE_FORCE: lambda v, w: (
+        f"{v.count(0, 'sign-in', 'sign-ins')} of this account failed within {v.count(1, 'minute', 'minutes')}."
+    ),
+    decision_pb2.REASON_CODE_DISTRIBUTED_STUFFING: lambda v, w: (
+        f"Sign-ins of {v.count(0, 'account', 'accounts')} failed from one network or with one program "
+        f"({v.share(1)} of those that tried)."
+    ),
+    decision_pb2.REASON_CODE_PASSWORD_SPRAYING: lambda v, w: (
+        f"Sign-ins of {v.count(0, 'account', 'accounts')} failed from this address within a day, a few each."
+    ),
+    decision_pb2.REASON_CODE_GUESSED_FROM_MANY_ADDRESSES: lambda v, w: (
+        f"Sign-ins of this account failed from {v.count(0, 'address', 'addresses')} within a day."
+    ),
+    decision_pb2.REASON_CODE_ACCOUNT_SHARING: lambda v, w: (
+        f"The account is used beyond one household: {v.count(0, 'stream', 'streams')} at once "
+        f"at {v.count(1, 'place', 'places')}."
+    ),
+    decision_pb2.REASON_CODE_STREAM_LIMIT: lambda v, w: (
+        f"{v.count(0, 'stream', 'streams')} at once; the plan allows {v.count(1, 'stream', 'streams')}."
+    ),
+    decision_pb2.REASON_CODE_CREDENTIAL_RESALE: lambda v, w: (
+        f"The account looks sold to strangers: {v.count(0, 'stream', 'streams')} at once "
+        f"at {v.count(1, 'place', 'places')}."
+    ),
+    decision_pb2.REASON_CODE_SCRAPING: lambda v, w: (
+        f"{v.count(0, 'title was', 'titles were')} read within an hour, more than anybody watches."
+    ),
+    decision_pb2.REASON_CODE_TRIAL_ABUSE: lambda v, w: (
+        f"{v.count(0, 'other account', 'other accounts')} took a trial on this device or payment instrument."
+    ),
+    decision_pb2.REASON_CODE_CHARGEBACK_CLUSTER: lambda v, w: (
+        f"{v.count(0, 'other account', 'other accounts')} had chargebacks on this device or payment instrument."
+    ),
+    decision_pb2.REASON_CODE_CONFIRMED_NEIGHBOURS: lambda v, w: (
+        f"{v.count(0, 'account', 'accounts')} of confirmed rings share a device or payment instrument with it."
+    ),
+    decision_pb2.REASON_CODE_CONFIRMED_RING: lambda v, w: (
+        f"The account belongs to {w[0]}, a ring of {v.count(0, 'account', 'accounts')} that analysts confirmed."
+    ),
     decision_pb2.REASON_CODE_CREDENTIAL_STUFFING: lambda v, w: (
         f"From this address {v.count(1, 'sign-in', 'sign-ins')} failed within an hour, "
         f"over {v.count(0, 'account', 'accounts')}."

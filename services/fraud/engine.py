@@ -11,7 +11,7 @@ from services.common.policy import PolicySet, PolicySetCache
 from services.fraud.memory import NOTHING_KNOWN, Observation
 from services.fraud.parameters import Parameters, parse
 from services.fraud.request import FOLD_ONLY, OLD, SUPPRESSED, Item
-from services.fraud.signals import NO_SIGNALS, Assessor, RingOfAccount, compile_assessor
+from services.fraud.signals import ALONE, NO_SIGNALS, Assessor, Standing, compile_assessor
 from usher.policy.v1 import policy_pb2
 
 _KEPT = 4
@@ -36,7 +36,7 @@ def build(policy_set: PolicySet) -> Engine:
 def answer(
     assess: Assessor,
     items: Iterable[tuple[Item, Observation]],
-    ring: Callable[[str, Observation], RingOfAccount | None],
+    standing: Callable[[str, Observation], Standing],
 ) -> tuple[list[float], list[bytes]]:
     """Signals, row by row, and assessments of items with what was known before each.
 
@@ -46,16 +46,16 @@ def answer(
     signals: list[float] = []
     assessments: list[bytes] = []
     for item, seen in items:
-        sighting, region, country, place_flags, item_flags = item
-        if item_flags & (FOLD_ONLY | SUPPRESSED):
+        if item.item_flags & (FOLD_ONLY | SUPPRESSED):
             signals += NO_SIGNALS
             assessments.append(b"")
             continue
-        if item_flags & OLD:
-            row, assessment = assess(NOTHING_KNOWN, b"", region, country, place_flags, None)
+        if item.item_flags & OLD:
+            bare = item._replace(sighting=item.sighting._replace(place=b"", stream=""), act=0)
+            row, assessment = assess(NOTHING_KNOWN, bare, ALONE)
         else:
-            member = ring(sighting.user, seen) if seen.component else None
-            row, assessment = assess(seen, sighting.place, region, country, place_flags, member)
+            alone = not seen.component
+            row, assessment = assess(seen, item, ALONE if alone else standing(item.sighting.user, seen))
         signals += row
         assessments.append(assessment)
     return signals, assessments

@@ -51,6 +51,8 @@ if ARGV[5] == '1' then
       end
     end
   end
-  taken = taken + call('DEL', prefix .. 'a:' .. user, prefix .. 'c:' .. user, prefix .. 's:' .. user, prefix .. 'fa:' .. user)
+  for _, kind in ipairs({'a:', 'c:', 'l:', 'k:', 't:', 'x:', 'w:fa:', 'w:fw:', 'w:xa:', 'w:xc:'}) do
+    taken = taken + call('DEL', prefix .. kind .. user)
+  end
 end
 return taken

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from services.fraud.memory import DEVICE, PAYMENT, PLACE_BYTES, unpack_place
-from services.fraud.memory_process import SHARDS, TABLES, AddressFailures, ProcessMemory, TenantMemory, Window
+from services.fraud.acts import NAMES
+from services.fraud.memory import OF_ACCOUNT, OF_EVENTS, PLACE_BYTES, unpack_acts, unpack_place
+from services.fraud.memory_process import KINDS, SHARDS, TABLES, ProcessMemory, TenantMemory, Window
 
 
 class SubjectMemory(ProcessMemory):
@@ -53,8 +54,7 @@ class SubjectMemory(ProcessMemory):
         for tenant, memory in list(self.tenants.items()):
             for shard in memory.tables["accounts"].shards:
                 for account, entry in list(shard.items()):
-                    newest = int.from_bytes(entry[4][-PLACE_BYTES:][:8])
-                    yield tenant, account, max(entry[0], entry[2], newest)
+                    yield tenant, account, entry.seen_ms
 
 
 def forget_shard(
@@ -65,7 +65,7 @@ def forget_shard(
     taken: Counter[str] = Counter()
     for key in list(shard):
         value = shard[key]
-        if table in ("accounts", "account_failures") and key == user:
+        if key == user if table == "accounts" else table == "windows" and _owner(key) == user:
             del shard[key]
             taken[table] += 1
             continue
@@ -74,22 +74,28 @@ def forget_shard(
         if empty:
             del shard[key]
             component = memory.components.get(user)
-            if component is not None and table in _KINDS:
-                component.resources.pop((_KINDS[table], key), None)
+            if component is not None and table in KINDS:
+                component.resources.pop((KINDS[table], key), None)
     return taken
 
 
 def events_of(memory: TenantMemory, user: str) -> frozenset[str]:
-    """Ids of the account's failed sign-ins that are still remembered."""
-    window: Window | None = memory.tables["account_failures"].get(user)
-    return frozenset() if window is None else frozenset(window.times)
+    """Ids of the account's events that are still remembered."""
+    windows = [memory.tables["windows"].get(f"{kind}:{user}") for kind in OF_EVENTS]
+    return frozenset(member for window in windows if window is not None for member in window.times)
+
+
+def _owner(key: str) -> str:
+    """The account whose window it is; empty: it is of a device, an address or the like."""
+    kind, _, name = key.partition(":")
+    return name if kind in OF_ACCOUNT else ""
 
 
 def count_shard(memory: TenantMemory, table: str, number: int, user: str, event_ids: frozenset[str]) -> int:
     """Entries of one shard that name an account or one of its events, wherever in them."""
     named = event_ids | {user}
     return sum(
-        not named.isdisjoint(_texts(key)) or not named.isdisjoint(_texts(value))
+        not named.isdisjoint((key, _owner(key))) or not named.isdisjoint(_texts(value))
         for key, value in memory.dump_shard(table, number).items()
     )
 
@@ -102,31 +108,64 @@ def told_shard(
     if table == "accounts":
         entry = shard.get(user)
         if entry is not None:
-            address_ms, address, household_ms, household, places = entry
-            yield (
-                "account",
-                {
-                    "newest_address": address or None,
-                    "newest_address_ms": address_ms or None,
-                    "household": household or None,
-                    "household_ms": household_ms or None,
-                },
-            )
-            for place in told_places(
-                [places[at : at + PLACE_BYTES] for at in range(0, len(places), PLACE_BYTES)]
-            ):
-                yield "places", place
+            yield "account", told_account(entry.household, entry.created_ms, entry.devices)
+            for part in _cut(entry.places, PLACE_BYTES):
+                yield "places", next(told_places([part]))
+            for row in told_acts(entry.acts):
+                yield "acts", row
+            for name, stream in (entry.streams or {}).items():
+                yield "streams", told_stream(name, *stream)
+            for name in entry.soft:
+                yield (
+                    "recent",
+                    {"kind": KIND_NAMES[name[0]], "name": name[2:], "last_seen_ms": entry.soft[name]},
+                )
         return
     for key, value in shard.items():
-        if table in _KINDS and user in value:
-            first, last, days = value[user]
-            row = {"kind": table[:-1], "name": key, "first_seen_ms": first, "last_seen_ms": last}
-            yield "edges", {**row, "days_of_last_30": days.bit_count()}
-        elif table == "addresses" and user in value:
-            yield "addresses", {"address": key.partition("|")[2], "last_seen_ms": value[user]}
-        elif table == "account_failures" and key == user:
-            for event_id, time_ms in value.times.items():
-                yield "failed_sign_ins", {"event_id": event_id, "time_ms": time_ms}
+        if table in KINDS and user in value:
+            yield "edges", told_edge(KINDS[table], key, *value[user])
+        elif table == "windows" and _owner(key) == user:
+            for member, time_ms in value.times.items():
+                yield "windows", told_member(key, member, time_ms)
+
+
+KIND_NAMES = {"d": "device", "p": "payment", "i": "address", "e": "email_domain", "s": "signup_address"}
+
+
+def told_account(household: str, created_ms: int, devices: int) -> dict[str, Any]:
+    """An account as people read it."""
+    return {"household": household or None, "created_ms": created_ms or None, "devices": devices}
+
+
+def told_edge(kind: str, name: str, first_ms: int, last_ms: int, days: int) -> dict[str, Any]:
+    """An edge as people read it."""
+    row = {"kind": KIND_NAMES[kind], "name": name, "first_seen_ms": first_ms, "last_seen_ms": last_ms}
+    return {**row, "days_of_last_30": days.bit_count()}
+
+
+def told_member(window: str, member: str, time_ms: int) -> dict[str, Any]:
+    """A member of a window of the account's own as people read it."""
+    return {"window": window.partition(":")[0], "member": member, "time_ms": time_ms}
+
+
+def told_acts(packed: bytes) -> list[dict[str, Any]]:
+    """Acts as people read them."""
+    return [{"time_ms": act.time_ms, "act": NAMES[act.kind]} for act in unpack_acts(packed)]
+
+
+def told_stream(name: str, last_ms: int, ended_ms: int, device: str, address: str) -> dict[str, Any]:
+    """A stream as people read it."""
+    return {
+        "stream": name,
+        "last_ms": last_ms,
+        "ended_ms": ended_ms or None,
+        "device": device,
+        "address": address,
+    }
+
+
+def _cut(packed: bytes, size: int) -> list[bytes]:
+    return [packed[at : at + size] for at in range(0, len(packed), size)]
 
 
 def told_places(packed: list[bytes]) -> Iterator[dict[str, Any]]:
@@ -144,16 +183,10 @@ def told_places(packed: list[bytes]) -> Iterator[dict[str, Any]]:
         }
 
 
-_KINDS = {"devices": DEVICE, "payments": PAYMENT}
-
-
 def _without(value: Any, user: str, event_ids: frozenset[str]) -> tuple[int, bool]:
     """(entries taken out, whether nothing is left)."""
     if isinstance(value, Window):
         return value.discard(event_ids | {user}), not value.order
-    if isinstance(value, AddressFailures):
-        taken = value.events.discard(event_ids) + value.accounts.discard(frozenset((user,)))
-        return taken, not value.events.order
     if isinstance(value, dict) and user in value:
         del value[user]
         # What is left may be the marker of a set that overflowed, which names nobody.

@@ -1,9 +1,10 @@
 """What fraud remembers, as sets: applying a sighting twice, or in another order, leaves the same state.
 
-* An edge account-device or account-payment holds (first seen, last seen, days seen): minimum, maximum and union.
-* A window holds members (event ids, or accounts with their last time) of the last hour before its newest member.
-* An account holds its 16 newest located sightings and its newest address and household.
-* Accounts of an address lie in one set a day.
+* An edge between an account and a device, payment instrument, address, e-mail domain or sign-up address holds
+  (first seen, last seen, days seen): minimum, maximum and union.
+* A window holds members (event ids, accounts, titles) with their latest time, as long as its kind says.
+* An account holds its 16 newest located sightings, its 24 newest acts, the 16 newest of its streams, the 12 newest of
+  its soft resources, and its household.
 * A component holds the accounts tied by shared devices and payment instruments: a function of the edges, as long as
   none of its resources overflowed and it is below its cap. It is where rings are looked for, not a ring.
 
@@ -28,21 +29,25 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
 EDGE_WINDOW_MS = 30 * DAY_MS
-"""How long an account counts among those of a device or payment instrument after it was last seen there."""
+"""How long an account counts among those of a resource after it was last seen there."""
 ADDRESS_WINDOW_MS = DAY_MS
-FAILURE_WINDOW_MS = HOUR_MS
+"""The same for an address, where people come and go."""
 LATENESS_MS = 7 * DAY_MS
 """How late an event may be: nothing that such an event may ask for is forgotten."""
 EDGE_RETENTION_MS = EDGE_WINDOW_MS + LATENESS_MS
-ADDRESS_RETENTION_DAYS = 9
-FAILURE_RETENTION_MS = LATENESS_MS + FAILURE_WINDOW_MS
 
 DEGREE_CAP = 64
 """Accounts kept for a device, payment instrument, or address and day; beyond it counts are estimates."""
 WINDOW_CAP = 512
-"""Members kept in a window of failures: 512 reads "512 or more"."""
+"""Members kept in a window: 512 reads "512 or more"."""
 SIGHTINGS_CAP = 16
 """Located sightings kept for an account."""
+ACTS_CAP = 24
+"""Acts kept for an account."""
+STREAMS_CAP = 16
+"""Streams kept for an account."""
+SOFT_CAP = 12
+"""Addresses, domains and sign-up addresses remembered of an account: the newest."""
 COMPONENT_CAP = 512
 """Accounts of a component: what would join more stays apart (the sweep over a snapshot sees it whole)."""
 COMPONENT_RESOURCES_CAP = 1024
@@ -52,13 +57,85 @@ DAYS_MASK = (1 << 30) - 1
 
 DEVICE = "d"
 PAYMENT = "p"
+ADDRESS = "i"
+DOMAIN = "e"
+SIGNUP = "s"
+HARD = frozenset({DEVICE, PAYMENT})
+"""Kinds that may join accounts; the others only support."""
+
+
+class WindowKind(NamedTuple):
+    """A kind of window."""
+
+    span_ms: int
+    """A member leaves when it is so much older than the newest one."""
+
+
+FAILURES_OF_ACCOUNT = "fa"
+FAILURES_ON_DEVICE = "fd"
+FAILURES_AT_ADDRESS = "fi"
+FAILED_AT_ADDRESS = "fu"
+FAILED_IN_NETWORK = "fn"
+SIGNED_IN_IN_NETWORK = "sn"
+FAILED_WITH_TOOL = "ft"
+SIGNED_IN_WITH_TOOL = "st"
+SOURCES_AGAINST_ACCOUNT = "fw"
+EXPORTS_OF_ACCOUNT = "xa"
+EXPORTERS_AT_ADDRESS = "xi"
+TITLES_OF_ACCOUNT = "xc"
+TRIALS_ON_DEVICE = "td"
+TRIALS_ON_PAYMENT = "tp"
+CHARGEBACKS_ON_DEVICE = "cd"
+CHARGEBACKS_ON_PAYMENT = "cp"
+
+WINDOWS: dict[str, WindowKind] = {
+    FAILURES_OF_ACCOUNT: WindowKind(HOUR_MS),
+    FAILURES_ON_DEVICE: WindowKind(HOUR_MS),
+    FAILURES_AT_ADDRESS: WindowKind(HOUR_MS),
+    FAILED_AT_ADDRESS: WindowKind(DAY_MS),
+    FAILED_IN_NETWORK: WindowKind(DAY_MS),
+    SIGNED_IN_IN_NETWORK: WindowKind(DAY_MS),
+    FAILED_WITH_TOOL: WindowKind(HOUR_MS),
+    SIGNED_IN_WITH_TOOL: WindowKind(HOUR_MS),
+    SOURCES_AGAINST_ACCOUNT: WindowKind(DAY_MS),
+    EXPORTS_OF_ACCOUNT: WindowKind(DAY_MS),
+    EXPORTERS_AT_ADDRESS: WindowKind(DAY_MS),
+    TITLES_OF_ACCOUNT: WindowKind(HOUR_MS),
+    TRIALS_ON_DEVICE: WindowKind(90 * DAY_MS),
+    TRIALS_ON_PAYMENT: WindowKind(90 * DAY_MS),
+    CHARGEBACKS_ON_DEVICE: WindowKind(180 * DAY_MS),
+    CHARGEBACKS_ON_PAYMENT: WindowKind(180 * DAY_MS),
+}
+"""Kinds of windows. Each is kept LATENESS_MS longer than its span."""
+OF_ACCOUNT = frozenset({FAILURES_OF_ACCOUNT, SOURCES_AGAINST_ACCOUNT, EXPORTS_OF_ACCOUNT, TITLES_OF_ACCOUNT})
+"""Kinds whose key is an account."""
+OF_EVENTS = frozenset({FAILURES_OF_ACCOUNT, EXPORTS_OF_ACCOUNT})
+"""Those of them whose members are the account's events."""
+
+
+class Read(NamedTuple):
+    """A question to a window: how many members within the time before the sighting."""
+
+    kind: str
+    key: str
+    within_ms: int
+    excluded: str
+    """A member that does not count: the event or account itself."""
+
+
+class Add(NamedTuple):
+    """A member of a window."""
+
+    kind: str
+    key: str
+    member: str
 
 
 class Sighting(NamedTuple):
     """One event as the memory sees it."""
 
     event_id: str
-    """Member of windows: of an act that was asked about before, the id of the INTENT, so that both count once."""
+    """Of an act that was asked about before, the id of the INTENT, so that both count once."""
     user: str
     device: str
     payment: str
@@ -69,10 +146,55 @@ class Sighting(NamedTuple):
     """Household the platform assigns the account to; empty: not told."""
     time_ms: int
     """Event time, Unix milliseconds."""
-    failed: bool
-    """A failed sign-in."""
     place: bytes
     """`pack_place` of where it was; empty: unknown, or not the viewer's own place (VPN, relay, Tor, hosting)."""
+    domain: str = ""
+    """E-mail domain; empty: not told."""
+    signup: str = ""
+    """Sign-up address; empty: not told."""
+    created_ms: int = 0
+    """When the account was opened; 0: not told."""
+    act: int = 0
+    """What was done, as `acts` numbers it; 0: nothing worth keeping."""
+    stream: str = ""
+    """Stream that it belongs to; empty: none."""
+    ended: bool = False
+    """Whether it ends the stream."""
+    reads: tuple[Read, ...] = ()
+    adds: tuple[Add, ...] = ()
+
+
+class Stream(NamedTuple):
+    """A stream of an account."""
+
+    last_ms: int
+    ended_ms: int
+    """When it was ended; 0: it was not."""
+    device: str
+    address: str
+
+
+_ACT = struct.Struct(">QIBI")
+ACT_BYTES = _ACT.size
+
+
+class Act(NamedTuple):
+    """One act of an account."""
+
+    time_ms: int
+    event_crc: int
+    kind: int
+    device_crc: int
+
+
+def pack_act(time_ms: int, event_id: str, kind: int, device: str) -> bytes:
+    """An act in 17 bytes, which sort as (time, event)."""
+    return _ACT.pack(time_ms, zlib.crc32(event_id.encode()), kind, zlib.crc32(device.encode()))
+
+
+def unpack_acts(packed: bytes) -> list[Act]:
+    """Reverses `pack_act`, for many."""
+    return [Act._make(fields) for fields in _ACT.iter_unpack(packed)]
 
 
 class Place(NamedTuple):
@@ -140,16 +262,22 @@ class Observation(NamedTuple):
     """Other accounts on the payment instrument within 30 days."""
     address_accounts: int
     """Other accounts on the address within 24 hours."""
-    account_failures: int
-    address_failures: int
-    device_failures: int
-    """Failed sign-ins within an hour, at most WINDOW_CAP."""
-    address_failed_accounts: int
-    """Other accounts with a failed sign-in from the address within an hour, at most WINDOW_CAP."""
+    device_since_ms: int
+    """When the account was first seen on the device, before this sighting; 0: never."""
+    address_since_ms: int
+    """When the account was first seen at the address; 0: never."""
+    address_days: int
+    """Bits of the days before the sighting's on which it was (see Edge.days)."""
+    counts: tuple[int, ...]
+    """Answers to the sighting's reads, at most WINDOW_CAP each."""
     before: bytes
     """`pack_place` of the account's last sighting at or before this one's time; empty: none."""
     after: bytes
     """`pack_place` of its first sighting after this one's time; empty: none (always so when events come in order)."""
+    acts: bytes
+    """Acts of the account before this one, by time; empty where the sighting is no act itself."""
+    streams: tuple[Stream, ...]
+    """Its other streams, newest first; empty where the sighting belongs to none."""
     component: str
     """Component of the account, named by one of its accounts; empty: the account is tied to nobody."""
     members: int
@@ -158,11 +286,11 @@ class Observation(NamedTuple):
     """Edges to shared resources in the component. (members, ties) changes whenever the component does."""
 
 
-NOTHING_KNOWN = Observation(0, 0, 0, 0, 0, 0, 0, b"", b"", "", 0, 0)
+NOTHING_KNOWN = Observation(0, 0, 0, 0, 0, 0, (), b"", b"", b"", (), "", 0, 0)
 
 
 class Edge(NamedTuple):
-    """An account on a device or payment instrument."""
+    """An account on a resource."""
 
     account: str
     first_ms: int
@@ -172,23 +300,41 @@ class Edge(NamedTuple):
 
 
 class Resource(NamedTuple):
-    """A device or payment instrument that accounts share."""
+    """Something that accounts share."""
 
     kind: str
-    """DEVICE or PAYMENT."""
+    """DEVICE, PAYMENT, ADDRESS, DOMAIN or SIGNUP."""
     name: str
     edges: list[Edge]
+    """Accounts of the component on it."""
     saturated: bool
-    """More accounts than DEGREE_CAP were seen: a public device, not evidence."""
+    """More accounts than DEGREE_CAP were seen: a public one, not evidence."""
+    total: int = 0
+    """Accounts seen on it, of the component or not; less than the edges: not known."""
 
 
 class AccountFacts(NamedTuple):
     """What the memory knows of an account beside its edges."""
 
-    address: str
-    """Newest address; empty: none."""
-    household: str
+    household: str = ""
     """Newest household told; empty: none."""
+    created_ms: int = 0
+    """When it was opened, Unix milliseconds; 0: not known."""
+    devices: int = 0
+    """Devices it uses; 0: not known."""
+
+
+class AddressFacts(NamedTuple):
+    """What the memory knows of an address."""
+
+    accounts: int
+    """Accounts seen on it; an estimate above the cap."""
+    edges: list[Edge]
+    windows: dict[str, tuple[int, int]]
+    """Kind of window -> (members, newest time)."""
+
+
+ADDRESS_WINDOWS = (FAILURES_AT_ADDRESS, FAILED_AT_ADDRESS, EXPORTERS_AT_ADDRESS)
 
 
 class Component(NamedTuple):
@@ -196,6 +342,8 @@ class Component(NamedTuple):
 
     accounts: dict[str, AccountFacts]
     resources: list[Resource]
+    signups_timed: bool = False
+    """Whether edges to sign-up addresses carry the time of the sign-up (in the memory they carry that of an event)."""
 
 
 class Memory(Protocol):
@@ -240,6 +388,10 @@ class Memory(Protocol):
 
     async def component(self, tenant: str, account: str) -> Component | None:
         """The component of an account with its shared resources; None where the account is tied to nobody."""
+        ...
+
+    async def address(self, tenant: str, address: str) -> AddressFacts:
+        """What is known of an address."""
         ...
 
     async def told(self, tenant: str, account: str) -> list[tuple[str, dict[str, Any]]]:

@@ -15,28 +15,39 @@ from typing import Any
 
 from services.common.errors import StateBehind
 from services.fraud.memory import (
-    ADDRESS_RETENTION_DAYS,
+    ACT_BYTES,
+    ACTS_CAP,
+    ADDRESS,
     ADDRESS_WINDOW_MS,
+    ADDRESS_WINDOWS,
     COMPONENT_CAP,
     COMPONENT_RESOURCES_CAP,
     DAY_MS,
     DAYS_MASK,
     DEGREE_CAP,
     DEVICE,
+    DOMAIN,
     EDGE_RETENTION_MS,
     EDGE_WINDOW_MS,
-    FAILURE_RETENTION_MS,
-    FAILURE_WINDOW_MS,
+    HARD,
+    LATENESS_MS,
     PAYMENT,
     SIGHTINGS_CAP,
+    SIGNUP,
+    SOFT_CAP,
+    STREAMS_CAP,
     WINDOW_CAP,
+    WINDOWS,
     AccountFacts,
+    AddressFacts,
     Component,
     Edge,
     Observation,
     Resource,
     Sighting,
+    Stream,
     estimate,
+    pack_act,
     priority,
 )
 
@@ -48,23 +59,18 @@ _PLACE_BYTES = 28
 # Key of a set's marker: the largest priority kept, once more accounts came than are kept. No account is empty.
 _THRESHOLD = ""
 
-TABLES = (
-    "accounts",
-    "devices",
-    "payments",
-    "addresses",
-    "account_failures",
-    "device_failures",
-    "address_failures",
-)
+KINDS = {"devices": DEVICE, "payments": PAYMENT, "addresses": ADDRESS, "domains": DOMAIN, "signups": SIGNUP}
+"""Tables of edges."""
+TABLES = ("accounts", *KINDS, "windows")
 
 
 class Window:
-    """Members with their times: the newest `WINDOW_CAP` of the hour before the newest. A member's later time wins."""
+    """Members with their times: the newest `WINDOW_CAP` of the span before the newest. A member's later time wins."""
 
-    __slots__ = ("order", "times")
+    __slots__ = ("order", "span_ms", "times")
 
-    def __init__(self) -> None:
+    def __init__(self, span_ms: int) -> None:
+        self.span_ms = span_ms
         self.times: dict[str, int] = {}
         self.order: list[tuple[int, str]] = []
 
@@ -81,7 +87,7 @@ class Window:
         else:
             insort(order, (time_ms, member))
         self.times[member] = time_ms
-        expired = bisect_left(order, (order[-1][0] - FAILURE_WINDOW_MS + 1, ""))
+        expired = bisect_left(order, (order[-1][0] - self.span_ms + 1, ""))
         expired = max(expired, len(order) - WINDOW_CAP)
         if expired > 0:
             for _, old in order[:expired]:
@@ -97,26 +103,40 @@ class Window:
             self.order = [one for one in self.order if one[1] not in gone]
         return len(gone)
 
-    def count(self, time_ms: int, excluded: str) -> int:
-        """Members within the hour before `time_ms` (those after it too: they are known), without `excluded`."""
-        since = time_ms - FAILURE_WINDOW_MS
+    def count(self, since: int, excluded: str) -> int:
+        """Members after `since` (those after the asking sighting too: they are known), without `excluded`."""
         known = self.times.get(excluded)
         number = len(self.order) - bisect_left(self.order, (since + 1, ""))
         return number - 1 if known is not None and known > since else number
 
 
-class AddressFailures:
-    """Failed sign-ins from an address, and the accounts concerned."""
+class Account:
+    """What is kept of one account beside its edges."""
 
-    __slots__ = ("accounts", "events")
+    __slots__ = (
+        "acts",
+        "created_ms",
+        "devices",
+        "household",
+        "household_ms",
+        "places",
+        "seen_ms",
+        "soft",
+        "streams",
+    )
 
     def __init__(self) -> None:
-        self.events = Window()
-        self.accounts = Window()
+        self.seen_ms = 0
+        self.household_ms = 0
+        self.household = ""
+        self.created_ms = 0
+        self.devices = 0
+        self.places = b""
+        self.acts = b""
+        self.soft: dict[str, int] = {}
+        self.streams: dict[str, Stream] | None = None
 
 
-AccountEntry = tuple[int, str, int, str, bytes]
-"""(time of the newest address, address, time of the newest household, household, places)."""
 EdgeSet = dict[str, tuple[int, int, int]]
 """Account -> (first, last, days); the marker holds (threshold, 0, 0)."""
 
@@ -172,9 +192,9 @@ class TenantMemory:
         self._devices = self.tables["devices"]
         self._payments = self.tables["payments"]
         self._addresses = self.tables["addresses"]
-        self._account_failures = self.tables["account_failures"]
-        self._device_failures = self.tables["device_failures"]
-        self._address_failures = self.tables["address_failures"]
+        self._domains = self.tables["domains"]
+        self._signups = self.tables["signups"]
+        self._windows = self.tables["windows"]
         self._since_sweep = 0
         self._sweep_at = 0
 
@@ -182,7 +202,24 @@ class TenantMemory:
 
     def observe(self, sighting: Sighting) -> Observation:
         """Answers one sighting and applies it."""
-        event_id, user, device, payment, address, household, time_ms, failed, place = sighting
+        (
+            event_id,
+            user,
+            device,
+            payment,
+            address,
+            household,
+            time_ms,
+            place,
+            domain,
+            signup,
+            created_ms,
+            act,
+            stream,
+            ended,
+            reads,
+            adds,
+        ) = sighting
         if time_ms > self.newest_ms:
             self.newest_ms = time_ms
         component = self.components.get(user)
@@ -192,91 +229,143 @@ class TenantMemory:
         else:
             name, members, ties = component.name, len(component.accounts), component.ties
 
-        device_accounts = self._edge(self._devices, DEVICE, device, user, time_ms)
-        payment_accounts = self._edge(self._payments, PAYMENT, payment, user, time_ms) if payment else 0
-        address_accounts = self._address(address, user, time_ms) if address else 0
-        before, after = self._account(user, time_ms, address, household, place)
-
-        account_failures = device_failures = address_failures = failed_accounts = 0
-        window = self._account_failures.get(user)
-        if window is not None:
-            account_failures = window.count(time_ms, event_id)
-        window = self._device_failures.get(device)
-        if window is not None:
-            device_failures = window.count(time_ms, event_id)
-        failures = self._address_failures.get(address) if address else None
-        if failures is not None:
-            address_failures = failures.events.count(time_ms, event_id)
-            if address_failures:
-                failed_accounts = failures.accounts.count(time_ms, user)
-        if failed:
-            self._fail(event_id, user, device, address, time_ms)
+        account: Account | None = self._accounts.get(user)
+        if account is None:
+            account = Account()
+            self._accounts.insert(user, account)
+        if time_ms > account.seen_ms:
+            account.seen_ms = time_ms
+        device_accounts, device_since, _ = self._edge(self._devices, DEVICE, device, user, time_ms, account)
+        payment_accounts = (
+            self._edge(self._payments, PAYMENT, payment, user, time_ms, account)[0] if payment else 0
+        )
+        address_accounts = address_since = address_days = 0
+        if address:
+            address_accounts, address_since, address_days = self._edge(
+                self._addresses, ADDRESS, address, user, time_ms, account, ADDRESS_WINDOW_MS
+            )
+            _support(account, "i:" + address, time_ms)
+        if domain:
+            _support(account, "e:" + domain, time_ms)
+            self._edge(self._domains, DOMAIN, domain, user, time_ms, account, 0)
+        if signup:
+            _support(account, "s:" + signup, time_ms)
+            self._edge(self._signups, SIGNUP, signup, user, time_ms, account, 0)
+        if household and (time_ms, household) > (account.household_ms, account.household):
+            account.household_ms, account.household = time_ms, household
+        if created_ms and not (account.created_ms and account.created_ms <= created_ms):
+            account.created_ms = created_ms
+        before = after = acts = b""
+        if place:
+            before, after = _locate(account, place)
+        if act:
+            acts = _enact(account, pack_act(time_ms, event_id, act, device))
+        streams: tuple[Stream, ...] = ()
+        if stream:
+            streams = _flow(account, stream, Stream(time_ms, time_ms if ended else 0, device, address))
+        windows = self._windows
+        counts = []
+        for kind, key, within, excluded in reads:
+            window = windows.get(kind + ":" + key)
+            counts.append(0 if window is None else window.count(time_ms - within, excluded))
+        for kind, key, member in adds:
+            key = kind + ":" + key
+            window = windows.get(key)
+            if window is None:
+                window = Window(WINDOWS[kind].span_ms)
+                windows.insert(key, window)
+            window.add(member, time_ms)
         return Observation(
             device_accounts,
             payment_accounts,
             address_accounts,
-            account_failures,
-            address_failures,
-            device_failures,
-            failed_accounts,
+            device_since,
+            address_since,
+            address_days,
+            tuple(counts),
             before,
             after,
+            acts,
+            streams,
             name,
             members,
             ties,
         )
 
-    def _edge(self, table: Table, kind: str, resource: str, user: str, time_ms: int) -> int:
+    def _edge(
+        self,
+        table: Table,
+        kind: str,
+        resource: str,
+        user: str,
+        time_ms: int,
+        account: Account,
+        window_ms: int = EDGE_WINDOW_MS,
+    ) -> tuple[int, int, int]:
+        """(other accounts within the window, first seen, days before this one) of an edge, before it is applied."""
         edges: EdgeSet | None = table.get(resource)
-        day = time_ms // DAY_MS
         if edges is None:
             table.insert(resource, {user: (time_ms, time_ms, 1)})
-            return 0
+            account.devices += kind == DEVICE
+            return 0, 0, 0
         edge = edges.get(user)
-        alive = 0
-        threshold = -1
+        first = days = 0
         others = len(edges)
         if edge is not None:
             others -= 1
             first, last, days = edge
             if time_ms >= last:
-                shift = day - last // DAY_MS
+                shift = time_ms // DAY_MS - last // DAY_MS
+                known = days
                 if shift:
-                    days = ((days << shift) | 1) & DAYS_MASK if shift < 30 else 1
-                edges[user] = (first, time_ms, days)
+                    known = ((days << shift) | 1) & DAYS_MASK if shift < 30 else 1
+                edges[user] = (first, time_ms, known)
             else:
-                back = last // DAY_MS - day
-                if back < 30:
-                    days |= 1 << back
-                edges[user] = (min(first, time_ms), last, days)
-        if others:
-            since = time_ms - EDGE_WINDOW_MS
+                back = last // DAY_MS - time_ms // DAY_MS
+                edges[user] = (min(first, time_ms), last, days | (1 << back) if back < 30 else days)
+            # The asking event is no sighting before itself, and its day no day before it.
+            back = last // DAY_MS - time_ms // DAY_MS
+            days = days >> (back + 1) << (back + 1) if back >= 0 else days
+            if first >= time_ms:
+                first = 0
+        alive = 0
+        if others and window_ms:
+            since = time_ms - window_ms
+            threshold = -1
             marker = edges.get(_THRESHOLD)
             if marker is not None:
                 threshold = marker[0]
                 others -= 1
-            for account, (_, last, _) in edges.items():
-                if last > since and account != user and account != _THRESHOLD:
+            for _, last, _ in edges.values():
+                if last > since:
                     alive += 1
+            if edge is not None and max(edge[1], time_ms) > since:
+                alive -= 1
             alive = estimate(alive, others, threshold)
         if edge is None:
-            self._new_edge(edges, kind, resource, user, time_ms)
-        return alive
+            self._new_edge(edges, kind, resource, user, time_ms, account)
+        return alive, first, days
 
-    def _new_edge(self, edges: EdgeSet, kind: str, resource: str, user: str, time_ms: int) -> None:
+    def _new_edge(
+        self, edges: EdgeSet, kind: str, resource: str, user: str, time_ms: int, account: Account
+    ) -> None:
         marker = edges.get(_THRESHOLD)
         if marker is None and len(edges) < DEGREE_CAP:
             other = next(iter(edges))
             edges[user] = (time_ms, time_ms, 1)
-            self._tie(user, other, (kind, resource), 2 if len(edges) == 2 else 1)
+            account.devices += kind == DEVICE
+            if kind in HARD:
+                self._tie(user, other, (kind, resource), 2 if len(edges) == 2 else 1)
             return
-        kept = {account: priority(account) for account in edges if account != _THRESHOLD}
+        mine = priority(user)
+        if marker is not None and mine >= marker[0]:
+            return
+        kept = {known: priority(known) for known in edges if known != _THRESHOLD}
         if marker is None:
             edges[_THRESHOLD] = marker = (max(kept.values()), 0, 0)
-        mine = priority(user)
-        if mine >= marker[0]:
-            return
-        last = max(kept, key=lambda account: kept[account])
+            if mine >= marker[0]:
+                return
+        last = max(kept, key=lambda known: kept[known])
         del edges[last], kept[last]
         kept[user] = mine
         edges[user] = (time_ms, time_ms, 1)
@@ -306,89 +395,6 @@ class TenantMemory:
         if len(mine.resources) < COMPONENT_RESOURCES_CAP:
             mine.resources[resource] = None
 
-    def _address(self, address: str, user: str, time_ms: int) -> int:
-        day = time_ms // DAY_MS
-        today_key = f"{day}|{address}"
-        today: dict[str, int] | None = self._addresses.get(today_key)
-        yesterday: dict[str, int] | None = self._addresses.get(f"{day - 1}|{address}")
-        count = 0
-        known = None
-        if today is not None:
-            known = today.get(user)
-            if len(today) > 1 or known is None:
-                threshold = today.get(_THRESHOLD, -1)
-                others = len(today) - (known is not None) - (threshold >= 0)
-                count = estimate(others, others, threshold)
-        if yesterday is not None:
-            since = time_ms - ADDRESS_WINDOW_MS
-            threshold = yesterday.get(_THRESHOLD, -1)
-            others = len(yesterday) - (user in yesterday) - (threshold >= 0)
-            alive = 0
-            for account, last in yesterday.items():
-                if (
-                    last > since
-                    and account != user
-                    and account != _THRESHOLD
-                    and (today is None or account not in today)
-                ):
-                    alive += 1
-            count += estimate(alive, others, threshold)
-        if today is None:
-            self._addresses.insert(today_key, {user: time_ms})
-        elif known is None:
-            _add_to_sketch(today, user, time_ms)
-        elif time_ms > known:
-            today[user] = time_ms
-        return count
-
-    def _account(
-        self, user: str, time_ms: int, address: str, household: str, place: bytes
-    ) -> tuple[bytes, bytes]:
-        entry: AccountEntry | None = self._accounts.get(user)
-        if entry is None:
-            self._accounts.insert(
-                user,
-                (time_ms if address else 0, address, time_ms if household else 0, household, place),
-            )
-            return b"", b""
-        address_ms, known_address, household_ms, known_household, places = entry
-        if address and (time_ms, address) > (address_ms, known_address):
-            address_ms, known_address = time_ms, address
-        if household and (time_ms, household) > (household_ms, known_household):
-            household_ms, known_household = time_ms, household
-        before = after = b""
-        if place:
-            newest = places[-_PLACE_BYTES:]
-            # The time is the first eight bytes, and bytes sort as times do.
-            if place > newest:
-                before = newest
-                places = places[-(SIGHTINGS_CAP - 1) * _PLACE_BYTES :] + place
-            else:
-                before, after, places = _among(places, place)
-        self._accounts.shard(user)[user] = (
-            address_ms,
-            known_address,
-            household_ms,
-            known_household,
-            places,
-        )
-        return before, after
-
-    def _fail(self, event_id: str, user: str, device: str, address: str, time_ms: int) -> None:
-        for table, key in ((self._account_failures, user), (self._device_failures, device)):
-            window = table.get(key)
-            if window is None:
-                window = Window()
-                table.insert(key, window)
-            window.add(event_id, time_ms)
-        if address:
-            failures = self._address_failures.get(address)
-            if failures is None:
-                failures = AddressFailures()
-                self._address_failures.insert(address, failures)
-            failures.events.add(event_id, time_ms)
-            failures.accounts.add(user, time_ms)
-
     # -- questions ---------------------------------------------------------------------------------------
 
     def component(self, account: str) -> Component | None:
@@ -398,16 +404,49 @@ class TenantMemory:
             return None
         accounts: dict[str, AccountFacts] = {}
         for name in state.accounts:
-            entry: AccountEntry | None = self._accounts.get(name)
-            accounts[name] = AccountFacts("", "") if entry is None else AccountFacts(entry[1], entry[3])
+            known: Account | None = self._accounts.get(name)
+            if known is None:
+                accounts[name] = AccountFacts()
+            else:
+                accounts[name] = AccountFacts(known.household, known.created_ms, known.devices)
         resources = []
-        for kind, name in state.resources:
-            edges: EdgeSet | None = (self._devices if kind == DEVICE else self._payments).get(name)
+        tables = {kind: self.tables[table] for table, kind in KINDS.items()}
+        for kind, name in (*state.resources, *self._soft(state)):
+            edges: EdgeSet | None = tables[kind].get(name)
             if edges is None:
                 continue
-            listed = [Edge(user, *edge) for user, edge in edges.items() if user != _THRESHOLD]
-            resources.append(Resource(kind, name, listed, _THRESHOLD in edges))
+            listed = [Edge(user, *edge) for user, edge in edges.items() if user in accounts]
+            if listed:
+                saturated = _THRESHOLD in edges
+                total = (
+                    estimate(len(edges) - 1, len(edges) - 1, edges[_THRESHOLD][0])
+                    if saturated
+                    else len(edges)
+                )
+                resources.append(Resource(kind, name, listed, saturated, total))
         return Component(accounts, resources)
+
+    def address(self, address: str) -> AddressFacts:
+        """What is known of an address, as copies."""
+        edges: EdgeSet = self._addresses.get(address) or {}
+        listed = [Edge(user, *edge) for user, edge in edges.items() if user != _THRESHOLD]
+        marker = edges.get(_THRESHOLD)
+        windows = {}
+        for kind in ADDRESS_WINDOWS:
+            window = self._windows.get(kind + ":" + address)
+            if window is not None and window.order:
+                windows[kind] = (len(window.order), window.order[-1][0])
+        total = estimate(len(listed), len(listed), -1 if marker is None else marker[0])
+        return AddressFacts(total, listed, windows)
+
+    def _soft(self, state: ComponentState) -> list[tuple[str, str]]:
+        """Soft resources of its accounts."""
+        found: dict[str, None] = {}
+        for name in state.accounts:
+            known: Account | None = self._accounts.get(name)
+            if known is not None:
+                found.update(dict.fromkeys(known.soft))
+        return [(name[0], name[2:]) for name in sorted(found)]
 
     # -- expiry ------------------------------------------------------------------------------------------
 
@@ -456,10 +495,12 @@ class TenantMemory:
 
     def rebuild_components(self) -> None:
         """Ties accounts again by the edges."""
-        for kind, table in ((DEVICE, self._devices), (PAYMENT, self._payments)):
-            for shard in table.shards:
+        for table, kind in KINDS.items():
+            if kind not in HARD:
+                continue
+            for shard in self.tables[table].shards:
                 for resource, edges in shard.items():
-                    if _THRESHOLD in edges:
+                    if len(edges) < 2 or _THRESHOLD in edges:
                         # A public device: who was tied before it overflowed is not known, and rings ignore it.
                         continue
                     accounts = list(edges)
@@ -467,22 +508,63 @@ class TenantMemory:
                         self._tie(account, accounts[0], (kind, resource), 2 if number == 2 else 1)
 
 
-def _add_to_sketch(accounts: dict[str, int], user: str, time_ms: int) -> None:
-    threshold = accounts.get(_THRESHOLD)
-    if threshold is None and len(accounts) < DEGREE_CAP:
-        accounts[user] = time_ms
-        return
-    kept = {account: priority(account) for account in accounts if account != _THRESHOLD}
-    if threshold is None:
-        accounts[_THRESHOLD] = threshold = max(kept.values())
-    mine = priority(user)
-    if mine >= threshold:
-        return
-    last = max(kept, key=lambda account: kept[account])
-    del accounts[last], kept[last]
-    kept[user] = mine
-    accounts[user] = time_ms
-    accounts[_THRESHOLD] = max(kept.values())
+def _support(account: Account, name: str, time_ms: int) -> None:
+    """Remembers a soft resource of an account."""
+    soft = account.soft
+    known = soft.get(name)
+    if known is None or known < time_ms:
+        soft[name] = time_ms
+        if len(soft) > SOFT_CAP:
+            del soft[min(soft, key=lambda other: (soft[other], other))]
+
+
+def _locate(account: Account, place: bytes) -> tuple[bytes, bytes]:
+    """(before, after) of a place, which is added."""
+    places = account.places
+    newest = places[-_PLACE_BYTES:]
+    # The time is the first eight bytes, and bytes sort as times do.
+    if place > newest:
+        account.places = places[-(SIGHTINGS_CAP - 1) * _PLACE_BYTES :] + place
+        return newest, b""
+    before, after, account.places = _among(places, place)
+    return before, after
+
+
+def _enact(account: Account, act: bytes) -> bytes:
+    """The acts before an act, which is added."""
+    acts = account.acts
+    if act > acts[-ACT_BYTES:]:
+        account.acts = acts[-(ACTS_CAP - 1) * ACT_BYTES :] + act
+        return acts
+    listed = [acts[i : i + ACT_BYTES] for i in range(0, len(acts), ACT_BYTES)]
+    before = b"".join(known for known in listed if known < act)
+    if act not in listed:
+        insort(listed, act)
+        account.acts = b"".join(listed[-ACTS_CAP:])
+    return before
+
+
+def _flow(account: Account, name: str, stream: Stream) -> tuple[Stream, ...]:
+    """The other streams of an account, newest first; the stream is added or moved to its latest time."""
+    streams = account.streams
+    if streams is None:
+        account.streams = {name: stream}
+        return ()
+    others = tuple(sorted((known for other, known in streams.items() if other != name), key=newest_first))
+    known = streams.get(name)
+    if known is not None:
+        newest = max(
+            (known.last_ms, known.device, known.address), (stream.last_ms, stream.device, stream.address)
+        )
+        stream = Stream(newest[0], max(known.ended_ms, stream.ended_ms), newest[1], newest[2])
+    streams[name] = stream
+    if len(streams) > STREAMS_CAP:
+        del streams[min(streams, key=lambda other: (streams[other].last_ms, other))]
+    return others
+
+
+def newest_first(stream: Stream) -> tuple[int, int, str, str]:
+    return -stream.last_ms, stream.ended_ms, stream.device, stream.address
 
 
 def _among(places: bytes, place: bytes) -> tuple[bytes, bytes, bytes]:
@@ -508,66 +590,65 @@ def _edges_expired(_: str, edges: EdgeSet, newest_ms: int) -> bool:
     return max(last for _, last, _ in edges.values()) <= newest_ms - EDGE_RETENTION_MS
 
 
-def _account_expired(_: str, entry: AccountEntry, newest_ms: int) -> bool:
-    seen = max(entry[0], entry[2], int.from_bytes(entry[4][-_PLACE_BYTES:][:8]))
-    return seen <= newest_ms - EDGE_RETENTION_MS
-
-
-def _address_expired(key: str, _: object, newest_ms: int) -> bool:
-    return int(key[: key.index("|")]) < newest_ms // DAY_MS - ADDRESS_RETENTION_DAYS
+def _account_expired(_: str, account: Account, newest_ms: int) -> bool:
+    return account.seen_ms <= newest_ms - EDGE_RETENTION_MS
 
 
 def _window_expired(_: str, window: Window, newest_ms: int) -> bool:
-    return window.order[-1][0] <= newest_ms - FAILURE_RETENTION_MS
+    return not window.order or window.order[-1][0] <= newest_ms - LATENESS_MS - window.span_ms
 
 
-def _failures_expired(key: str, failures: AddressFailures, newest_ms: int) -> bool:
-    return _window_expired(key, failures.events, newest_ms)
+def _dump_account(account: Account) -> list[Any]:
+    streams = account.streams or {}
+    return [
+        account.seen_ms,
+        account.household_ms,
+        account.household,
+        account.created_ms,
+        account.devices,
+        account.places.hex(),
+        account.acts.hex(),
+        {name: list(stream) for name, stream in streams.items()},
+        account.soft,
+    ]
 
 
-def _load_window(times: dict[str, int]) -> Window:
-    window = Window()
-    window.times = times
-    window.order = sorted((time_ms, member) for member, time_ms in times.items())
+def _load_account(content: list[Any]) -> Account:
+    account = Account()
+    account.seen_ms, account.household_ms, account.household, account.created_ms, account.devices = content[
+        :5
+    ]
+    account.places, account.acts = bytes.fromhex(content[5]), bytes.fromhex(content[6])
+    account.streams = {name: Stream(*stream) for name, stream in content[7].items()} or None
+    account.soft = content[8]
+    return account
+
+
+def _load_window(content: list[Any]) -> Window:
+    window = Window(content[0])
+    window.times = content[1]
+    window.order = sorted((time_ms, member) for member, time_ms in window.times.items())
     return window
 
 
-def _load_failures(content: list[dict[str, int]]) -> AddressFailures:
-    failures = AddressFailures()
-    failures.events, failures.accounts = map(_load_window, content)
-    return failures
-
-
-def _dump_window(window: Window) -> dict[str, int]:
-    return dict(window.times)
+def _load_edges(edges: dict[str, list[int]]) -> EdgeSet:
+    return {account: (edge[0], edge[1], edge[2]) for account, edge in edges.items()}
 
 
 _EXPIRED: dict[str, Callable[[str, Any, int], bool]] = {
     "accounts": _account_expired,
-    "devices": _edges_expired,
-    "payments": _edges_expired,
-    "addresses": _address_expired,
-    "account_failures": _window_expired,
-    "device_failures": _window_expired,
-    "address_failures": _failures_expired,
+    **dict.fromkeys(KINDS, _edges_expired),
+    "windows": _window_expired,
 }
 _DUMP: dict[str, Callable[[Any], Any]] = {
-    "accounts": lambda entry: [*entry[:4], entry[4].hex()],
-    "devices": dict,
-    "payments": dict,
-    "addresses": dict,
-    "account_failures": _dump_window,
-    "device_failures": _dump_window,
-    "address_failures": lambda failures: [_dump_window(failures.events), _dump_window(failures.accounts)],
+    "accounts": _dump_account,
+    **dict.fromkeys(KINDS, dict),
+    "windows": lambda window: [window.span_ms, dict(window.times)],
 }
 _LOAD: dict[str, Callable[[Any], Any]] = {
-    "accounts": lambda entry: (*entry[:4], bytes.fromhex(entry[4])),
-    "devices": lambda edges: {account: tuple(edge) for account, edge in edges.items()},
-    "payments": lambda edges: {account: tuple(edge) for account, edge in edges.items()},
-    "addresses": dict,
-    "account_failures": _load_window,
-    "device_failures": _load_window,
-    "address_failures": _load_failures,
+    "accounts": _load_account,
+    **dict.fromkeys(KINDS, _load_edges),
+    "windows": _load_window,
 }
 
 
@@ -625,6 +706,10 @@ class ProcessMemory:
 
     async def applied_through(self) -> int:
         return self.applied_through_ms
+
+    async def address(self, tenant: str, address: str) -> AddressFacts:
+        memory = self.tenants.get(tenant)
+        return AddressFacts(0, [], {}) if memory is None else memory.address(address)
 
     async def component(self, tenant: str, account: str) -> Component | None:
         memory = self.tenants.get(tenant)

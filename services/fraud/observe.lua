@@ -4,7 +4,8 @@
 -- KEYS[1] applied-through of all tenants; every other key shares its hash tag.
 -- ARGV[1] prefix of keys   ARGV[2] committed through, ms   ARGV[3] applied through afterwards, ms
 -- ARGV[4] limits (JSON)    ARGV[5] sightings (JSON, rows of [event, user, device, payment, address, household,
---         time ms, failed 0/1, place as hex, priority])
+--         time ms, place as hex, domain, sign-up address, created ms, act as hex, stream, ended 0/1,
+--         reads [[key, since ms, excluded]], adds [[key, member, span ms]], priority])
 -- Answer: {applied through} where the memory is behind, else {applied through, row, row, ...}.
 
 local call = redis.call
@@ -109,12 +110,12 @@ local function tie(user, other, resource, ties)
   end
 end
 
--- Alive and kept accounts beside the asking one, and the marker (-1: none).
-local function edge(kind, resource, user, time, prio)
+-- Alive and kept accounts beside the asking one, the marker (-1: none), and the first time and days of its own edge.
+local function edge(kind, resource, user, time, prio, window)
   local key = prefix .. kind .. ':' .. resource
   local values, count, marker = split(call('HGETALL', key))
   local day = floor(time / DAY)
-  local since = time - limits.edge_window
+  local since = time - window
   local alive, other = 0, nil
   for account, value in pairs(values) do
     if account ~= user then
@@ -126,10 +127,20 @@ local function edge(kind, resource, user, time, prio)
   end
   local mine = values[user]
   local others = count
+  local seen, seen_days = 0, 0
   if mine then
     others = count - 1
     local first, last, days = match(mine, '^(%d+),(%d+),(%d+)')
     first, last, days = tonumber(first), tonumber(last), tonumber(days)
+    -- The asking event is no sighting before itself, and its day no day before it.
+    local ahead = floor(last / DAY) - day
+    seen = first < time and first or 0
+    seen_days = days
+    if ahead >= 30 then
+      seen_days = 0
+    elseif ahead >= 0 then
+      seen_days = bit.lshift(bit.rshift(days, ahead + 1), ahead + 1)
+    end
     if time >= last then
       local shift = day - floor(last / DAY)
       if shift >= 30 then
@@ -150,7 +161,10 @@ local function edge(kind, resource, user, time, prio)
     local value = number(time) .. ',' .. number(time) .. ',1,' .. number(prio)
     if not marker and count < limits.degree_cap then
       call('HSET', key, user, value)
-      if other then
+      if kind == 'd' then
+        call('HINCRBY', prefix .. 'a:' .. user, 'd', 1)
+      end
+      if other and (kind == 'd' or kind == 'p') then
         tie(user, other, kind .. ':' .. resource, count == 1 and 2 or 1)
       end
     else
@@ -158,39 +172,20 @@ local function edge(kind, resource, user, time, prio)
     end
   end
   call('PEXPIRE', key, limits.edge_retention)
-  return alive, others, marker or -1
+  if window == 0 then
+    alive = 0
+  end
+  return alive, others, marker or -1, seen, seen_days
 end
 
-local function address_accounts(address, user, time, prio)
-  local day = floor(time / DAY)
-  local key = prefix .. 'h:' .. number(day) .. ':' .. address
-  local today, count, marker = split(call('HGETALL', key))
-  local yesterday, before, before_marker =
-    split(call('HGETALL', prefix .. 'h:' .. number(day - 1) .. ':' .. address))
-  local alive = 0
-  local since = time - limits.address_window
-  for account, value in pairs(yesterday) do
-    if account ~= user and not today[account] and tonumber(match(value, '^(%d+)')) > since then
-      alive = alive + 1
-    end
-  end
-  local others = count - (today[user] and 1 or 0)
-  local value = number(time) .. ',' .. number(prio)
-  if today[user] then
-    if time > tonumber(match(today[user], '^(%d+)')) then
-      call('HSET', key, user, value)
-    end
-  elseif not marker and count < limits.degree_cap then
-    call('HSET', key, user, value)
-  else
-    into_full(key, today, marker, user, value, prio)
-  end
-  call('PEXPIRE', key, limits.address_retention)
-  return others, marker or -1, alive, before - (yesterday[user] and 1 or 0), before_marker or -1
+local function support(user, name, time)
+  local key = prefix .. 'x:' .. user
+  call('ZADD', key, 'GT', number(time), name)
+  call('ZREMRANGEBYRANK', key, 0, -(limits.soft_cap + 1))
+  call('PEXPIRE', key, limits.edge_retention)
 end
 
-local function count_window(key, time, excluded)
-  local since = time - limits.failure_window
+local function count_window(key, since, excluded)
   local total = call('ZCOUNT', key, '(' .. number(since), '+inf')
   if total > 0 then
     local known = call('ZSCORE', key, excluded)
@@ -201,31 +196,38 @@ local function count_window(key, time, excluded)
   return total
 end
 
-local function add_to_window(key, member, time)
+local function add_to_window(key, member, time, span)
   call('ZADD', key, 'GT', number(time), member)
   local newest = call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '-inf', number(tonumber(newest[2]) - limits.failure_window))
+  call('ZREMRANGEBYSCORE', key, '-inf', number(tonumber(newest[2]) - span))
   call('ZREMRANGEBYRANK', key, 0, -(limits.window_cap + 1))
-  call('PEXPIRE', key, limits.failure_retention)
+  call('PEXPIRE', key, span + limits.lateness)
 end
 
-local function account(user, time, address, household, place)
+local function account(user, time, household, created)
   local key = prefix .. 'a:' .. user
-  if address ~= '' or household ~= '' then
-    local known = call('HMGET', key, 'at', 'a', 'ht', 'h')
-    local at, ht = tonumber(known[1] or '0'), tonumber(known[3] or '0')
-    if address ~= '' and (time > at or (time == at and address > (known[2] or ''))) then
-      call('HSET', key, 'at', number(time), 'a', address)
-    end
-    if household ~= '' and (time > ht or (time == ht and household > (known[4] or ''))) then
+  if household ~= '' then
+    local known = call('HMGET', key, 'ht', 'h')
+    local ht = tonumber(known[1] or '0')
+    if time > ht or (time == ht and household > (known[2] or '')) then
       call('HSET', key, 'ht', number(time), 'h', household)
     end
-    call('PEXPIRE', key, limits.edge_retention)
   end
-  if place == '' then
-    return '', ''
+  if created > 0 then
+    local known = tonumber(call('HGET', key, 'c') or '0')
+    if known == 0 or created < known then
+      call('HSET', key, 'c', number(created))
+    end
   end
-  key = prefix .. 's:' .. user
+  if time > tonumber(call('HGET', key, 'n') or '0') then
+    call('HSET', key, 'n', number(time))
+  end
+  call('PEXPIRE', key, limits.edge_retention)
+end
+
+-- The place before and the place after a place, which is added.
+local function locate(user, time, place)
+  local key = prefix .. 'l:' .. user
   local before, after = '', ''
   local nearest = call('ZREVRANGEBYSCORE', key, number(time), '-inf', 'LIMIT', 0, 2)
   for _, known in ipairs(nearest) do
@@ -241,9 +243,60 @@ local function account(user, time, address, household, place)
   return before, after
 end
 
+-- The acts before an act, which is added. Their hexadecimal texts sort as (time, event).
+local function enact(user, act)
+  local key = prefix .. 'k:' .. user
+  local before = call('ZRANGEBYLEX', key, '-', '(' .. act)
+  call('ZADD', key, 0, act)
+  call('ZREMRANGEBYRANK', key, 0, -(limits.acts_cap + 1))
+  call('PEXPIRE', key, limits.edge_retention)
+  return table.concat(before)
+end
+
+-- The other streams of an account as JSON [last, ended, device, address]; the stream is added or moved.
+local function flow(user, stream, time, ended, device, address)
+  local key = prefix .. 't:' .. user
+  local others, known, count = {}, nil, 0
+  local oldest, oldest_time = nil, nil
+  local flat = call('HGETALL', key)
+  for i = 1, #flat, 2 do
+    count = count + 1
+    local value = cjson.decode(flat[i + 1])
+    if flat[i] == stream then
+      known = value
+    else
+      others[#others + 1] = flat[i + 1]
+      if not oldest or value[1] < oldest_time or (value[1] == oldest_time and flat[i] < oldest) then
+        oldest, oldest_time = flat[i], value[1]
+      end
+    end
+  end
+  local value = {time, ended == 1 and time or 0, device, address}
+  if known then
+    local later = known[1] > time or (known[1] == time and
+      (known[3] > device or (known[3] == device and known[4] > address)))
+    if later then
+      value = {known[1], max(known[2], value[2]), known[3], known[4]}
+    else
+      value[2] = max(known[2], value[2])
+    end
+  end
+  call('HSET', key, stream, '[' .. number(value[1]) .. ',' .. number(value[2]) .. ',' ..
+    cjson.encode(value[3]) .. ',' .. cjson.encode(value[4]) .. ']')
+  if not known and count >= limits.streams_cap then
+    if value[1] < oldest_time or (value[1] == oldest_time and stream < oldest) then
+      oldest = stream
+    end
+    call('HDEL', key, oldest)
+  end
+  call('PEXPIRE', key, limits.edge_retention)
+  return others
+end
+
 local answer = {applied}
 for i, item in ipairs(cjson.decode(ARGV[5])) do
-  local event, user, device, payment, address, household, time, failed, place, prio = unpack(item)
+  local event, user, device, payment, address, household, time, place, domain, signup, created, act, stream, ended,
+    reads, adds, prio = unpack(item)
   local root = root_of(user)
   local members, ties = 0, 0
   if root then
@@ -254,37 +307,45 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
       call('PEXPIRE', prefix .. kind .. root, limits.edge_retention)
     end
   end
-  local da, dn, dt = edge('d', device, user, time, prio)
+  local da, dn, dt, device_since = edge('d', device, user, time, prio, limits.edge_window)
   local pa, pn, pt = 0, 0, -1
   if payment ~= '' then
-    pa, pn, pt = edge('p', payment, user, time, prio)
+    pa, pn, pt = edge('p', payment, user, time, prio, limits.edge_window)
   end
-  local to, tt, ya, yn, yt = 0, -1, 0, 0, -1
+  local aa, an, at, address_since, address_days = 0, 0, -1, 0, 0
   if address ~= '' then
-    to, tt, ya, yn, yt = address_accounts(address, user, time, prio)
+    aa, an, at, address_since, address_days = edge('i', address, user, time, prio, limits.address_window)
+    support(user, 'i:' .. address, time)
   end
-  local before, after = account(user, time, address, household, place)
-  local account_failures = count_window(prefix .. 'fa:' .. user, time, event)
-  local device_failures = count_window(prefix .. 'fd:' .. device, time, event)
-  local address_failures, failed_accounts = 0, 0
-  if address ~= '' then
-    address_failures = count_window(prefix .. 'fi:' .. address, time, event)
-    if address_failures > 0 then
-      failed_accounts = count_window(prefix .. 'fu:' .. address, time, user)
-    end
+  if domain ~= '' then
+    edge('e', domain, user, time, prio, 0)
+    support(user, 'e:' .. domain, time)
   end
-  if failed == 1 then
-    add_to_window(prefix .. 'fa:' .. user, event, time)
-    add_to_window(prefix .. 'fd:' .. device, event, time)
-    if address ~= '' then
-      add_to_window(prefix .. 'fi:' .. address, event, time)
-      add_to_window(prefix .. 'fu:' .. address, user, time)
-    end
+  if signup ~= '' then
+    edge('s', signup, user, time, prio, 0)
+    support(user, 's:' .. signup, time)
+  end
+  account(user, time, household, created)
+  local before, after, acts, streams = '', '', '', {}
+  if place ~= '' then
+    before, after = locate(user, time, place)
+  end
+  if act ~= '' then
+    acts = enact(user, act)
+  end
+  if stream ~= '' then
+    streams = flow(user, stream, time, ended, device, address)
+  end
+  local counts = {}
+  for n, read in ipairs(reads) do
+    counts[n] = count_window(prefix .. 'w:' .. read[1], read[2], read[3])
+  end
+  for _, add in ipairs(adds) do
+    add_to_window(prefix .. 'w:' .. add[1], add[2], time, add[3])
   end
   answer[i + 1] = {
-    da, dn, dt, pa, pn, pt, to, tt, ya, yn, yt,
-    account_failures, address_failures, device_failures, failed_accounts,
-    before, after, root or '', members, ties,
+    da, dn, dt, pa, pn, pt, aa, an, at, device_since, address_since, address_days, counts,
+    before, after, acts, streams, root or '', members, ties,
   }
 end
 local through = max(applied, tonumber(ARGV[3]))

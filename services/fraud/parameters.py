@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -58,6 +59,49 @@ class NetworkParameters:
     device_failures: Slope
     address_failed_accounts: Slope
     ring: float
+    """Share of an unconfirmed ring's score."""
+    confirmed: float
+    """Risk of the members of a confirmed ring."""
+    confirmed_neighbours: Slope
+
+
+@dataclass(frozen=True, slots=True)
+class VelocityParameters:
+    """Contributions of failures, takeovers, exports, trials and chargebacks to the network risk, 0 to 1 each."""
+
+    burst_failures: Slope
+    """Failed sign-ins of an account within ten minutes."""
+    stuffed_accounts: Slope
+    """Accounts that failed at one address within an hour."""
+    distributed_accounts: Slope
+    """Accounts that failed in a network within a day, or with one program within an hour."""
+    failed_share: float
+    """Share of the accounts that tried there from which it counts."""
+    sprayed_accounts: Slope
+    """Accounts that failed at one address within a day."""
+    failure_sources: Slope
+    """Addresses from which one account failed within a day."""
+    takeover_step: float
+    trial_accounts: Slope
+    chargeback_accounts: Slope
+    exports: Slope
+    """Exports of an account within a day."""
+    titles: Slope
+    """Titles of an account within an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharingParameters:
+    """What streams tell, 0 to 1 each."""
+
+    away: Slope
+    """Places beside one with streams at the same time."""
+    over_limit: Slope
+    """Streams above the limit, at several places."""
+    resale_places: Slope
+    """Networks, each with a device of its own, within a day."""
+    told: float
+    """From here on it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +113,15 @@ class RingParameters:
     flagged_accounts: int
     """At least minimum_accounts."""
     degree: int
-    """2 to DEGREE_CAP."""
+    """2 to DEGREE_CAP. More accounts than this on a device or payment instrument: a public one."""
+    largest: int
+    """Parties from which a sweep parts what hangs together into communities."""
+    household_accounts: int
+    """Accounts that one home may have: what family plans allow, with room."""
+    least_score: float
+    """Score from which a group is a ring, 0 to 1."""
+    half_life_days: float
+    """Time after which a tie weighs half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +131,8 @@ class Parameters:
     place: PlaceParameters
     travel: TravelParameters
     network: NetworkParameters
+    velocity: VelocityParameters
+    sharing: SharingParameters
     rings: RingParameters
 
 
@@ -100,6 +154,8 @@ def parse(content: bytes) -> Parameters:
             reader.note("rings.minimum_accounts", "from 3 to flagged_accounts")
         if not 2 <= rings.degree <= DEGREE_CAP:
             reader.note("rings.degree", f"from 2 to {DEGREE_CAP}")
+        if not 0 < rings.least_score < 1 or rings.half_life_days <= 0:
+            reader.note("rings", "least_score between 0 and 1, half_life_days above 0")
         if parameters.travel.impossible_kmh <= 0 or parameters.travel.floor_minutes <= 0:
             reader.note("travel", "speed and time above 0")
     if reader.violations or parameters is None:
@@ -111,8 +167,13 @@ def parse(content: bytes) -> Parameters:
     return parameters
 
 
+def shipped() -> Parameters:
+    """The parameters that come with this version."""
+    return parse((Path(__file__).parent / "defaults" / "parameters.yaml").read_bytes())
+
+
 # Upper bounds by section; counts and times have none.
-_MOST = {"place": 5.0, "network": 1.0}
+_MOST = {"place": 5.0, "network": 1.0, "velocity": 1.0, "sharing": 1.0}
 
 
 class _Reader:
@@ -154,5 +215,14 @@ class _Reader:
 
 
 _TYPES = {
-    cls.__name__: cls for cls in (PlaceParameters, TravelParameters, NetworkParameters, RingParameters, Slope)
+    cls.__name__: cls
+    for cls in (
+        PlaceParameters,
+        TravelParameters,
+        NetworkParameters,
+        VelocityParameters,
+        SharingParameters,
+        RingParameters,
+        Slope,
+    )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import re
 import struct
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from google.protobuf.message import DecodeError
 
 from services.common.address_ranges import NOT_OWN_PLACE, SPECIAL
 from services.common.errors import FieldViolation, InvalidArgument
-from services.common.event_types import canonical
+from services.fraud.acts import kind_of, plan
 from services.fraud.memory import Sighting, pack_place
 from usher.event.v1 import event_pb2
+from usher.fraud.v1 import fraud_pb2
 
 MAX_EVENTS = 2_000
 DEFAULT_PAGE = 100
@@ -29,9 +31,6 @@ SUPPRESSED = 1 << event_pb2.ITEM_FLAG_SUPPRESSED
 UNTOUCHED = OLD | SUPPRESSED
 """Events that leave no trace in the memory."""
 
-FAILED_SIGN_INS = frozenset({"login_failed", "token_refresh_failed", "mfa_failed"})
-"""Canonical event types that count as a failed sign-in."""
-
 _TENANT = re.compile(r"[A-Za-z0-9._:@+/=~-]{1,255}")
 
 
@@ -43,12 +42,36 @@ class Item(NamedTuple):
     country: int
     place_flags: int
     item_flags: int
+    act: int
+    """What was done (see `acts`); 0: nothing that is kept."""
+    stream_limit: int
+    """Streams that the plan allows at once; 0: not told."""
 
 
 def check_tenant(tenant: str) -> None:
     """Raises InvalidArgument (TENANT_INVALID)."""
     if not _TENANT.fullmatch(tenant):
         raise InvalidArgument("TENANT_INVALID", "tenant is 1 to 255 characters of [A-Za-z0-9._:@+/=~-]")
+
+
+def check_address(text: str) -> str:
+    """An address in its usual spelling. Raises InvalidArgument (ADDRESS_INVALID)."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise InvalidArgument("ADDRESS_INVALID", "ip_address is no IPv4 or IPv6 address") from error
+
+
+def check_verdict(request: fraud_pb2.SetRingStatusRequest) -> None:
+    """Raises InvalidArgument (RING_STATUS_INVALID, NOTE_TOO_LONG)."""
+    if request.status not in (
+        fraud_pb2.RING_STATUS_OPEN,
+        fraud_pb2.RING_STATUS_CONFIRMED,
+        fraud_pb2.RING_STATUS_DISMISSED,
+    ):
+        raise InvalidArgument("RING_STATUS_INVALID", "status is OPEN, CONFIRMED or DISMISSED")
+    if len(request.note) > 2_000 or len(request.decided_by) > 255:
+        raise InvalidArgument("NOTE_TOO_LONG", "note has at most 2,000 characters, decided_by 255")
 
 
 class Columns(NamedTuple):
@@ -124,18 +147,33 @@ def read_items(events: Sequence[bytes], columns: Columns, start: int, stop: int)
                 place = pack_place(time_ms, event_id, latitude, longitude, accuracy, country, asn)
             except struct.error as error:
                 raise _malformed(position, "its place is out of range") from error
+        address = "" if place_flags & SPECIAL else event.ip_address
+        act, sensitive, streaming, ended, titled = kind_of(event.event_type)
+        event_id = event.intent_event_id or event_id
+        account = event.account
+        reads, adds = plan(event, event_id, address, act, sensitive, titled)
+        created = account.created_time.seconds if account.HasField("created_time") else 0
         sighting = Sighting(
-            event.intent_event_id or event_id,
+            event_id,
             user,
             device,
             event.payment_fingerprint,
-            "" if place_flags & SPECIAL else event.ip_address,
-            event.account.household_id,
+            address,
+            account.household_id,
             time_ms,
-            canonical(event.event_type) in FAILED_SIGN_INS,
             place,
+            account.email_domain,
+            account.signup_ip_address,
+            created * 1000 if 0 < created < LATEST_MS // 1000 else 0,
+            act,
+            event.stream_id if streaming else "",
+            ended,
+            reads,
+            adds,
         )
-        items.append(Item(sighting, event.region, country, place_flags, item_flags))
+        items.append(
+            Item(sighting, event.region, country, place_flags, item_flags, act, account.stream_limit)
+        )
     return items
 
 

@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from services.common.db import Database
-from services.fraud.memory import Memory, Observation
+from services.fraud.memory import HARD, Component, Memory, Observation
 from services.fraud.parameters import RingParameters
 from services.fraud.rings import find_rings
-from services.fraud.signals import RingOfAccount
-from services.fraud.store import RingStore
+from services.fraud.signals import ALONE, RingOfAccount, Standing
+from services.fraud.store import CONFIRMED, DISMISSED, RingStore
 
 CLOSELY_WATCHED = 64
 KEPT_COMPONENTS = 50_000
@@ -26,11 +26,11 @@ Version = tuple[int, int]
 
 
 class _Known:
-    __slots__ = ("rings", "version")
+    __slots__ = ("standings", "version")
 
-    def __init__(self, version: Version, rings: dict[str, RingOfAccount]) -> None:
+    def __init__(self, version: Version, standings: dict[str, Standing]) -> None:
         self.version = version
-        self.rings = rings
+        self.standings = standings
 
 
 class RingBook:
@@ -70,36 +70,62 @@ class RingBook:
         for key in [
             key
             for key, known in self._known.items()
-            if key == (tenant, account) or (key[0] == tenant and account in known.rings)
+            if key == (tenant, account) or (key[0] == tenant and account in known.standings)
         ]:
             del self._known[key]
 
-    def ring(self, tenant: str, account: str, observation: Observation) -> RingOfAccount | None:
-        """The ring of an account whose component `refresh` has seen; None where it is in none."""
+    def forget_all(self, tenant: str) -> None:
+        """Drops what is cached of a tenant: an analyst has spoken."""
+        for key in [key for key in self._known if key[0] == tenant]:
+            del self._known[key]
+
+    def standing(self, tenant: str, account: str, observation: Observation) -> Standing:
+        """The standing of an account whose component `refresh` has seen."""
         known = self._known.get((tenant, observation.component))
-        return None if known is None else known.rings.get(account)
+        return ALONE if known is None else known.standings.get(account, ALONE)
 
     async def _look(
         self, tenant: str, name: str, account: str, version: Version, parameters: RingParameters
     ) -> None:
         component = await self._memory.component(tenant, account)
-        rings: dict[str, RingOfAccount] = {}
+        standings: dict[str, Standing] = {}
         if component is not None:
             if version[1] <= _INLINE_TIES:
                 candidates = find_rings(component, parameters)
             else:
                 candidates = await asyncio.to_thread(find_rings, component, parameters)
-            assignments = await self._database.run(
+            recorded = await self._database.run(
                 self._store.record, tenant, sorted(component.accounts), candidates, parameters
             )
-            for assignment in assignments:
-                found = assignment.candidate
-                ring = RingOfAccount(assignment.ring_id, len(found.members), found.score)
-                rings.update(dict.fromkeys(found.members, ring))
-        self._known[(tenant, name)] = _Known(version, rings)
+            near = confirmed_neighbours(component, recorded.confirmed)
+            for neighbour, count in near.items():
+                standings[neighbour] = Standing(None, count)
+            for ring_id, found, _ in recorded.assignments:
+                status = recorded.statuses[ring_id]
+                if status == DISMISSED:
+                    continue
+                for member, central in zip(found.members, found.centrality, strict=True):
+                    ring = RingOfAccount(
+                        ring_id, len(found.members), found.score, central, status == CONFIRMED
+                    )
+                    standings[member] = Standing(ring, near.get(member, 0))
+        self._known[(tenant, name)] = _Known(version, standings)
         self._known.move_to_end((tenant, name))
         while len(self._known) > KEPT_COMPONENTS:
             self._known.popitem(last=False)
+
+
+def confirmed_neighbours(component: Component, confirmed: frozenset[str]) -> dict[str, int]:
+    """How many confirmed accounts share a device or payment instrument with an account, where it is any."""
+    near: dict[str, set[str]] = {}
+    if confirmed:
+        for resource in component.resources:
+            users = [edge.account for edge in resource.edges]
+            bad = confirmed.intersection(users)
+            if bad and resource.kind in HARD and not resource.saturated:
+                for user in users:
+                    near.setdefault(user, set()).update(bad - {user})
+    return {user: len(others) for user, others in near.items() if others}
 
 
 def _version(observation: Observation) -> Version:

@@ -14,11 +14,17 @@ from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
 from services.common.address_ranges import HOSTING, RELAY, SPECIAL, TOR, VPN
+from services.fraud.acts import BASIC, Counts
+from services.fraud.addresses import address_class
 from services.fraud.memory import Observation, Place, unpack_place
-from services.fraud.parameters import Parameters, TravelParameters
+from services.fraud.parameters import Parameters, TravelParameters, VelocityParameters
+from services.fraud.request import Item
+from services.fraud.sharing import NOT_SHARED, Sharing, streaming
+from services.fraud.takeover import steps
 from usher.decision.v1 import decision_pb2
+from usher.fraud.v1 import fraud_pb2
 
-SIGNAL_WIDTH = 12
+SIGNAL_WIDTH = 28
 """Numbers an event: usher.decision.v1.SignalIndex."""
 NO_SIGNALS = (0.0,) * SIGNAL_WIDTH
 
@@ -66,8 +72,8 @@ EU_MEMBERS = frozenset(
 UNKNOWN_REGION = "ZZ"
 """ISO 3166-1 user-assigned: the sender does not know."""
 
-# Field 1 (signals), packed, 48 bytes: what protobuf writes for SIGNAL_WIDTH floats.
-_SIGNALS = struct.Struct(f"<BB{SIGNAL_WIDTH}f")
+# Field 1 (signals), packed: what protobuf writes for as many floats. Trailing zeros are left out.
+_SIGNALS = [struct.Struct(f"<BB{width}f") for width in range(SIGNAL_WIDTH + 1)]
 _SIGNALS_TAG = (1 << 3) | 2
 
 
@@ -77,6 +83,21 @@ class RingOfAccount(NamedTuple):
     ring_id: str
     members: int
     score: float
+    centrality: float = 1.0
+    """The account's share of the links, relative to the member that has most."""
+    confirmed: bool = False
+    """Whether analysts confirmed it."""
+
+
+class Standing(NamedTuple):
+    """An account among its neighbours."""
+
+    ring: RingOfAccount | None
+    confirmed_neighbours: int
+    """Accounts of confirmed rings that share a device or payment instrument with it."""
+
+
+ALONE = Standing(None, 0)
 
 
 class Travel(NamedTuple):
@@ -147,103 +168,50 @@ Assessed = tuple[tuple[float, ...], bytes]
 """(signals, serialised usher.decision.v1.Assessment or nothing)."""
 
 
-Assessor = Callable[[Observation, bytes, str, int, int, RingOfAccount | None], Assessed]
+Assessor = Callable[[Observation, Item, Standing], Assessed]
 
 
 def compile_assessor(parameters: Parameters) -> Assessor:
-    """The assessing function of one policy set.
-
-    It takes what was known before the event, the event's `pack_place` (empty: unknown or not the viewer's own), the
-    claimed region, the country and flags of the address, and the account's ring.
-    """
+    """The assessing function of one policy set: of what was known before an event, the event, and the account's
+    standing among its neighbours."""
     place_points = parameters.place
     network = parameters.network
     impossible = parameters.travel.impossible_kmh
-    device_from = network.device_accounts.start
-    payment_from = network.payment_accounts.start
-    device_failures_from = network.device_failures.start
-    stuffing_from = network.address_failed_accounts.start
+    velocity = parameters.velocity
+    sharing_parameters = parameters.sharing
+    code = decision_pb2
 
     def place_evidence(
         region: str, country: int, flags: int, moved: Travel
     ) -> tuple[float, list[decision_pb2.Reason]]:
         points = 0.0
         evidence = []
-        if flags & TOR:
-            points += place_points.tor
-            evidence.append(_reason(decision_pb2.REASON_CODE_TOR_EXIT, place_points.tor))
-        elif flags & VPN:
-            points += place_points.vpn
-            evidence.append(_reason(decision_pb2.REASON_CODE_VPN, place_points.vpn))
-        elif flags & HOSTING:
-            points += place_points.hosting
-            evidence.append(_reason(decision_pb2.REASON_CODE_HOSTING, place_points.hosting))
+        for flag, given, reason in (
+            (TOR, place_points.tor, code.REASON_CODE_TOR_EXIT),
+            (VPN, place_points.vpn, code.REASON_CODE_VPN),
+            (HOSTING, place_points.hosting, code.REASON_CODE_HOSTING),
+        ):
+            if flags & flag:
+                points += given
+                evidence.append(_reason(reason, given))
+                break
         if not flags & _COUNTRY_HIDDEN and not region_matches(region, country):
             points += place_points.region_mismatch
+            words = (country_name(country), region)
             evidence.append(
-                _reason(
-                    decision_pb2.REASON_CODE_REGION_MISMATCH,
-                    place_points.region_mismatch,
-                    words=(country_name(country), region),
-                )
+                _reason(code.REASON_CODE_REGION_MISMATCH, place_points.region_mismatch, words=words)
             )
         if moved.kmh > impossible:
             points += place_points.travel
-            evidence.append(
-                _reason(
-                    decision_pb2.REASON_CODE_IMPOSSIBLE_TRAVEL,
-                    place_points.travel,
-                    values=(round(moved.km, 1), round(moved.minutes, 1), round(moved.kmh, 1)),
-                )
-            )
+            values = (round(moved.km, 1), round(moved.minutes, 1), round(moved.kmh, 1))
+            evidence.append(_reason(code.REASON_CODE_IMPOSSIBLE_TRAVEL, place_points.travel, values=values))
         return min(PLACE_MOST, points), evidence
 
-    def network_evidence(
-        seen: Observation, ring: RingOfAccount | None
-    ) -> tuple[float, list[decision_pb2.Reason]]:
-        free = 1.0
-        evidence = []
-        found: list[tuple[float, decision_pb2.ReasonCode, tuple[float, ...], tuple[str, ...]]] = [
-            (
-                network.device_accounts.risk(seen.device_accounts),
-                decision_pb2.REASON_CODE_SHARED_DEVICE,
-                (seen.device_accounts + 1,),
-                (),
-            ),
-            (
-                network.payment_accounts.risk(seen.payment_accounts),
-                decision_pb2.REASON_CODE_SHARED_PAYMENT,
-                (seen.payment_accounts + 1,),
-                (),
-            ),
-            (
-                network.address_failed_accounts.risk(seen.address_failed_accounts),
-                decision_pb2.REASON_CODE_CREDENTIAL_STUFFING,
-                (seen.address_failed_accounts, seen.address_failures),
-                (),
-            ),
-            (
-                network.device_failures.risk(seen.device_failures),
-                decision_pb2.REASON_CODE_DEVICE_FAILURES,
-                (seen.device_failures,),
-                (),
-            ),
-        ]
-        if ring is not None:
-            values: tuple[float, ...] = (ring.members, round(ring.score, 6))
-            code = decision_pb2.REASON_CODE_RING_MEMBER
-            found.append((network.ring * ring.score, code, values, (ring.ring_id,)))
-        for risk, code, values, words in found:
-            if risk > 0:
-                free *= 1.0 - risk
-                evidence.append(_reason(code, round(NETWORK_POINTS * risk, 3), values, words))
-        return 1.0 - free, evidence
-
-    def assess(
-        seen: Observation, place: bytes, region: str, country: int, flags: int, ring: RingOfAccount | None
-    ) -> Assessed:
+    def assess(seen: Observation, item: Item, standing: Standing) -> Assessed:
+        sighting, region, country, flags, _, act, limit = item
+        place = sighting.place
         moved = fastest_travel(seen, place, parameters.travel) if place else NO_TRAVEL
-        place_risk = network_risk = 0.0
+        place_risk = 0.0
         evidence: list[decision_pb2.Reason] = []
         if (
             flags & _SPEAKING
@@ -252,36 +220,128 @@ def compile_assessor(parameters: Parameters) -> Assessor:
             or (country and (len(region) != 2 or (ord(region[0]) << 8) | ord(region[1]) != country))
         ):
             place_risk, evidence = place_evidence(region, country, flags, moved)
-        if (
-            ring is not None
-            or seen.device_accounts >= device_from
-            or seen.payment_accounts >= payment_from
-            or seen.device_failures >= device_failures_from
-            or seen.address_failed_accounts >= stuffing_from
-        ):
-            network_risk, more = network_evidence(seen, ring)
-            evidence += more
+
+        counts = seen.counts or _NO_COUNTS
+        failures = counts[Counts.ACCOUNT_FAILURES]
+        device_failures = counts[Counts.DEVICE_FAILURES]
+        failed_here = counts[Counts.FAILED_AT_ADDRESS]
+        titles, exports = counts[Counts.TITLES], counts[Counts.EXPORTS]
+        found: list[Said] = []
+        values: tuple[float, ...]
+        if seen.device_accounts >= network.device_accounts.start:
+            risk = network.device_accounts.risk(seen.device_accounts)
+            found.append((risk, code.REASON_CODE_SHARED_DEVICE, (seen.device_accounts + 1,), ()))
+        if seen.payment_accounts >= network.payment_accounts.start:
+            risk = network.payment_accounts.risk(seen.payment_accounts)
+            found.append((risk, code.REASON_CODE_SHARED_PAYMENT, (seen.payment_accounts + 1,), ()))
+        if failed_here >= network.address_failed_accounts.start:
+            values = (failed_here, counts[Counts.ADDRESS_FAILURES])
+            risk = network.address_failed_accounts.risk(failed_here)
+            found.append((risk, code.REASON_CODE_CREDENTIAL_STUFFING, values, ()))
+        if device_failures >= network.device_failures.start:
+            risk = network.device_failures.risk(device_failures)
+            found.append((risk, code.REASON_CODE_DEVICE_FAILURES, (device_failures,), ()))
+        ring = standing.ring
         if ring is None:
-            ring_members, ring_score, ring_id = 0, 0.0, ""
+            ring_members, ring_score, ring_id, confirmed = 0, 0.0, "", 0.0
         else:
-            ring_id, ring_members, ring_score = ring
+            ring_id, ring_members, ring_score, central, is_confirmed = ring
+            confirmed = float(is_confirmed)
+            if is_confirmed:
+                found.append(
+                    (network.confirmed, code.REASON_CODE_CONFIRMED_RING, (ring_members,), (ring_id,))
+                )
+            else:
+                risk = network.ring * ring_score * (0.6 + 0.4 * central)
+                values = (ring_members, round(ring_score, 6))
+                found.append((risk, code.REASON_CODE_RING_MEMBER, values, (ring_id,)))
+        if standing.confirmed_neighbours and not confirmed:
+            risk = network.confirmed_neighbours.risk(standing.confirmed_neighbours)
+            values = (standing.confirmed_neighbours,)
+            found.append((risk, code.REASON_CODE_CONFIRMED_NEIGHBOURS, values, ()))
+
+        stuffing = spraying = 0.0
+        burst = sources = trials = chargebacks = taken = 0
+        if len(counts) > BASIC:
+            stuffing, spraying, said = attacks(counts, velocity)
+            found += said
+            burst, sources = counts[Counts.BURST], counts[Counts.SOURCES]
+            if burst >= velocity.burst_failures.start:
+                risk = velocity.burst_failures.risk(burst)
+                found.append((risk, code.REASON_CODE_BRUTE_FORCE, (burst, 10), ()))
+            if sources >= velocity.failure_sources.start:
+                risk = velocity.failure_sources.risk(sources)
+                found.append((risk, code.REASON_CODE_GUESSED_FROM_MANY_ADDRESSES, (sources,), ()))
+            trials = max(counts[Counts.TRIALS_ON_DEVICE], counts[Counts.TRIALS_ON_PAYMENT])
+            if trials >= velocity.trial_accounts.start:
+                risk = velocity.trial_accounts.risk(trials)
+                found.append((risk, code.REASON_CODE_TRIAL_ABUSE, (trials,), ()))
+            chargebacks = max(counts[Counts.CHARGEBACKS_ON_DEVICE], counts[Counts.CHARGEBACKS_ON_PAYMENT])
+            if chargebacks >= velocity.chargeback_accounts.start:
+                risk = velocity.chargeback_accounts.risk(chargebacks)
+                found.append((risk, code.REASON_CODE_CHARGEBACK_CLUSTER, (chargebacks,), ()))
+            if act:
+                taken = steps(seen.acts, act, sighting, seen.device_since_ms)
+                if taken >= _TAKEOVER:
+                    risk = velocity.takeover_step * taken
+                    found.append((min(1.0, risk), code.REASON_CODE_TAKEOVER_SEQUENCE, (), ()))
+        if titles >= velocity.titles.start:
+            found.append((velocity.titles.risk(titles), code.REASON_CODE_SCRAPING, (titles,), ()))
+        if exports >= velocity.exports.start:
+            found.append((velocity.exports.risk(exports), code.REASON_CODE_BULK_EXPORT, (exports,), ()))
+
+        free = 1.0
+        for risk, reason, values, words in found:
+            if risk > 0:
+                free *= 1.0 - risk
+                evidence.append(_reason(reason, round(NETWORK_POINTS * risk, 3), values, words))
+        shared: Sharing = NOT_SHARED
+        if sighting.stream and seen.streams:
+            shared = streaming(seen, sighting, limit, sharing_parameters)
+            if shared.over_limit:
+                evidence.append(_reason(code.REASON_CODE_STREAM_LIMIT, 0.0, (shared.concurrent + 1, limit)))
+            values = (shared.concurrent + 1, shared.places)
+            if shared.resale >= sharing_parameters.told:
+                evidence.append(_reason(code.REASON_CODE_CREDENTIAL_RESALE, 0.0, values))
+            elif shared.sharing >= sharing_parameters.told:
+                evidence.append(_reason(code.REASON_CODE_ACCOUNT_SHARING, 0.0, values))
+        kind = address_class(flags, seen.address_accounts, seen.address_days)
         row = (
             place_risk,
-            network_risk,
+            1.0 - free,
             seen.device_accounts,
             seen.payment_accounts,
             seen.address_accounts,
-            seen.account_failures,
-            seen.address_failures,
-            seen.device_failures,
-            seen.address_failed_accounts,
+            failures,
+            counts[Counts.ADDRESS_FAILURES],
+            device_failures,
+            failed_here,
             ring_members,
             ring_score,
             moved.kmh,
+            0 if kind == _HOUSEHOLD else kind,
+            titles if titles >= _TITLES_FROM else 0,
+            shared.concurrent,
+            exports,
+            stuffing,
+            spraying,
+            burst,
+            sources,
+            taken,
+            trials,
+            chargebacks,
+            shared.over_limit,
+            shared.sharing,
+            shared.resale,
+            standing.confirmed_neighbours,
+            confirmed,
         )
         if not any(row):
             return row, b""
-        packed = _SIGNALS.pack(_SIGNALS_TAG, SIGNAL_WIDTH * 4, *row)
+        width = SIGNAL_WIDTH
+        while not row[width - 1]:
+            width -= 1
+        packed = _SIGNALS[width].pack(_SIGNALS_TAG, width * 4, *row[:width])
         if evidence or ring_id:
             evidence.sort(key=lambda reason: -reason.points)
             # Protobuf merges concatenated messages: the rest follows in the order of field numbers.
@@ -289,6 +349,42 @@ def compile_assessor(parameters: Parameters) -> Assessor:
         return row, packed
 
     return assess
+
+
+_NO_COUNTS = (0,) * BASIC
+_HOUSEHOLD = fraud_pb2.ADDRESS_CLASS_HOUSEHOLD
+_TITLES_FROM = 10
+_TAKEOVER = 2
+"""Steps from which a sequence is told."""
+
+Said = tuple[float, decision_pb2.ReasonCode, tuple[float, ...], tuple[str, ...]]
+
+
+def attacks(counts: tuple[int, ...], velocity: VelocityParameters) -> tuple[float, float, list[Said]]:
+    """(stuffing, spraying, evidence) of failed sign-ins around a sensitive event.
+
+    One source is enough where it fails for many accounts. The distributed form has no loud source: there the accounts
+    that fail in a network, or with one program wherever it is, are set against those that sign in, since a carrier or
+    a common browser has many of both.
+    """
+    code = decision_pb2
+    said: list[Said] = []
+    stuffing = velocity.stuffed_accounts.risk(counts[Counts.FAILED_AT_ADDRESS])
+    for failed, good in (
+        (counts[Counts.FAILED_IN_NETWORK], counts[Counts.SIGNED_IN_IN_NETWORK]),
+        (counts[Counts.FAILED_WITH_TOOL], counts[Counts.SIGNED_IN_WITH_TOOL]),
+    ):
+        share = failed / (failed + good) if failed else 0.0
+        risk = velocity.distributed_accounts.risk(failed) if share >= velocity.failed_share else 0.0
+        if risk > 0:
+            reason = code.REASON_CODE_DISTRIBUTED_STUFFING
+            said = [(risk, reason, (failed, round(share, 3)), ())] if risk > stuffing else said
+            stuffing = max(stuffing, risk)
+    day = counts[Counts.FAILED_AT_ADDRESS_DAY]
+    spraying = velocity.sprayed_accounts.risk(day) if day > counts[Counts.FAILED_AT_ADDRESS] else 0.0
+    if spraying > 0:
+        said.append((spraying, code.REASON_CODE_PASSWORD_SPRAYING, (day,), ()))
+    return stuffing, spraying, said
 
 
 def _reason(

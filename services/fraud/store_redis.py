@@ -20,33 +20,55 @@ import redis.exceptions
 
 from services.common.config import ConfigError
 from services.common.errors import Unavailable
-from services.fraud.forget import told_places
+from services.fraud.forget import (
+    KIND_NAMES,
+    told_account,
+    told_acts,
+    told_edge,
+    told_member,
+    told_places,
+    told_stream,
+)
 from services.fraud.memory import (
-    ADDRESS_RETENTION_DAYS,
+    ACTS_CAP,
     ADDRESS_WINDOW_MS,
+    ADDRESS_WINDOWS,
     COMPONENT_CAP,
     COMPONENT_RESOURCES_CAP,
-    DAY_MS,
     DEGREE_CAP,
     EDGE_RETENTION_MS,
     EDGE_WINDOW_MS,
-    FAILURE_RETENTION_MS,
-    FAILURE_WINDOW_MS,
+    LATENESS_MS,
+    OF_ACCOUNT,
+    OF_EVENTS,
     SIGHTINGS_CAP,
+    SOFT_CAP,
+    STREAMS_CAP,
     WINDOW_CAP,
+    WINDOWS,
     AccountFacts,
+    AddressFacts,
     Component,
     Edge,
     Observation,
     Resource,
     Sighting,
+    Stream,
     estimate,
+    pack_act,
     priority,
 )
-from services.fraud.memory_process import raise_if_behind
+from services.fraud.memory_process import newest_first, raise_if_behind
 
 SCRIPT = (Path(__file__).parent / "observe.lua").read_text()
 FORGET = (Path(__file__).parent / "forget.lua").read_text()
+# Kinds of keys by what they hold; the others are sorted sets.
+_EDGES = ("d", "p", "i", "e", "s")
+_HASHES = frozenset(("a", "t", *_EDGES))
+_SETS = frozenset(("m", "r"))
+_STRINGS = frozenset(("c", "z"))
+# Keys that are an account's own.
+_OWN = ("a", "c", "l", "k", "t", "x", "m", "r", "z", *(f"w:{kind}" for kind in sorted(OF_ACCOUNT)))
 LIMITS = orjson.dumps(
     {
         "degree_cap": DEGREE_CAP,
@@ -54,21 +76,18 @@ LIMITS = orjson.dumps(
         "sightings_cap": SIGHTINGS_CAP,
         "component_cap": COMPONENT_CAP,
         "resources_cap": COMPONENT_RESOURCES_CAP,
+        "acts_cap": ACTS_CAP,
+        "streams_cap": STREAMS_CAP,
+        "soft_cap": SOFT_CAP,
         "edge_window": EDGE_WINDOW_MS,
         "address_window": ADDRESS_WINDOW_MS,
-        "failure_window": FAILURE_WINDOW_MS,
         "edge_retention": EDGE_RETENTION_MS,
-        "address_retention": ADDRESS_RETENTION_DAYS * DAY_MS,
-        "failure_retention": FAILURE_RETENTION_MS,
+        "lateness": LATENESS_MS,
     }
 )
 CHUNK = 256
 """Sightings of one script call: the server does nothing else meanwhile."""
 _RETRY_AFTER = 0.5
-# Kinds of keys by what they hold; the others are sorted sets.
-_HASHES = frozenset(("a", "d", "p", "h"))
-_SETS = frozenset(("m", "r"))
-_STRINGS = frozenset(("c", "z"))
 
 
 class RedisMemory:
@@ -166,23 +185,52 @@ class RedisMemory:
             shared = sorted(resource.decode() for resource in resources)
             pipe = self._client.pipeline(transaction=False)
             for member in accounts:
-                pipe.hmget(f"{prefix}a:{member}", "a", "h")
+                pipe.hmget(f"{prefix}a:{member}", "h", "c", "d")
+            for member in accounts:
+                pipe.zrange(f"{prefix}x:{member}", 0, -1)
+            rows = await pipe.execute()
+            soft = {name.decode() for names in rows[len(accounts) :] for name in names}
+            shared += sorted(soft)
+            pipe = self._client.pipeline(transaction=False)
             for resource in shared:
                 pipe.hgetall(prefix + resource)
-            rows = await pipe.execute()
+            found = await pipe.execute()
         facts = {
-            member: AccountFacts((row[0] or b"").decode(), (row[1] or b"").decode())
-            for member, row in zip(accounts, rows[: len(accounts)], strict=True)
+            member: AccountFacts((row[0] or b"").decode(), int(row[1] or 0), int(row[2] or 0))
+            for member, row in zip(accounts, rows, strict=False)
         }
         listed = []
-        for resource, row in zip(shared, rows[len(accounts) :], strict=True):
+        for resource, row in zip(shared, found, strict=True):
             kind, _, resource_name = resource.partition(":")
             edges = [
-                Edge(user.decode(), *map(int, value.split(b",")[:3])) for user, value in row.items() if user
+                Edge(user.decode(), *map(int, value.split(b",")[:3]))
+                for user, value in row.items()
+                if user.decode() in facts
             ]
             if edges:
-                listed.append(Resource(kind, resource_name, edges, b"" in row))
+                marker = row.get(b"")
+                kept = len(row) - (marker is not None)
+                total = estimate(kept, kept, -1 if marker is None else int(marker))
+                listed.append(Resource(kind, resource_name, edges, marker is not None, total))
         return Component(facts, listed)
+
+    async def address(self, tenant: str, address: str) -> AddressFacts:
+        prefix = self._key(tenant)
+        with _typed():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(f"{prefix}i:{address}")
+            for kind in ADDRESS_WINDOWS:
+                pipe.zcard(f"{prefix}w:{kind}:{address}")
+                pipe.zrange(f"{prefix}w:{kind}:{address}", -1, -1, withscores=True)
+            row, *found = await pipe.execute()
+        edges = [Edge(user.decode(), *map(int, value.split(b",")[:3])) for user, value in row.items() if user]
+        total = estimate(len(edges), len(edges), int(row.get(b"", -1)))
+        windows = {
+            kind: (count, int(newest[0][1]))
+            for kind, count, newest in zip(ADDRESS_WINDOWS, found[::2], found[1::2], strict=True)
+            if count
+        }
+        return AddressFacts(total, edges, windows)
 
     async def told(self, tenant: str, account: str) -> list[tuple[str, dict[str, Any]]]:
         prefix = self._key(tenant)
@@ -191,35 +239,45 @@ class RedisMemory:
             known: Any = await self._client.hgetall(f"{prefix}a:{account}")
             facts = {key.decode(): value.decode() for key, value in known.items()}
             if facts:
-                found.append(
-                    (
-                        "account",
-                        {"newest_address": facts.get("a") or None, "household": facts.get("h") or None},
-                    )
-                )
-            places: Any = await self._client.zrange(f"{prefix}s:{account}", 0, -1)
+                created, devices = int(facts.get("c", 0)), int(facts.get("d", 0))
+                found.append(("account", told_account(facts.get("h", ""), created, devices)))
+            places: Any = await self._client.zrange(f"{prefix}l:{account}", 0, -1)
             found += [("places", one) for one in told_places([bytes.fromhex(p.decode()) for p in places])]
-            failures: Any = await self._client.zrange(f"{prefix}fa:{account}", 0, -1, withscores=True)
-            found += [
-                ("failed_sign_ins", {"event_id": event.decode(), "time_ms": int(score)})
-                for event, score in failures
-            ]
+            acts: Any = await self._client.zrange(f"{prefix}k:{account}", 0, -1)
+            packed = b"".join(bytes.fromhex(act.decode()) for act in acts)
+            found += [("acts", row) for row in told_acts(packed)]
+            streams: Any = await self._client.hgetall(f"{prefix}t:{account}")
+            for name, stream in streams.items():
+                found.append(("streams", told_stream(name.decode(), *orjson.loads(stream))))
+            recent: Any = await self._client.zrange(f"{prefix}x:{account}", 0, -1, withscores=True)
+            for raw, score in recent:
+                kind, name = raw.decode().split(":", 1)
+                found.append(("recent", {"kind": KIND_NAMES[kind], "name": name, "last_seen_ms": int(score)}))
+            for window in sorted(OF_ACCOUNT):
+                members: Any = await self._client.zrange(
+                    f"{prefix}w:{window}:{account}", 0, -1, withscores=True
+                )
+                for member, score in members:
+                    found.append(("windows", told_member(window, member.decode(), int(score))))
             async for keys in self._scan(prefix):
-                hashes = [key for key in keys if key[len(prefix) :].startswith(("d:", "p:", "h:"))]
+                hashes = [key for key in keys if key[len(prefix) :].partition(":")[0] in _EDGES]
                 values = await self._fields(hashes, account)
-                found += [
-                    _told(key[len(prefix) :], value.decode())
-                    for key, value in zip(hashes, values, strict=True)
-                    if value is not None
-                ]
+                for key, value in zip(hashes, values, strict=True):
+                    if value is not None:
+                        kind, name = key[len(prefix) :].split(":", 1)
+                        first, last, days = map(int, value.split(b",")[:3])
+                        found.append(("edges", told_edge(kind, name, first, last, days)))
         return found
 
     async def forget(self, tenant: str, account: str, event_ids: frozenset[str]) -> int:
         prefix = self._key(tenant)
         taken = 0
         with _typed():
-            known: Any = await self._client.zrange(f"{prefix}fa:{account}", 0, -1)
-            events = orjson.dumps(sorted(event_ids | {one.decode() for one in known}))
+            known: set[str] = set(event_ids)
+            for window in sorted(OF_EVENTS):
+                members: Any = await self._client.zrange(f"{prefix}w:{window}:{account}", 0, -1)
+                known.update(member.decode() for member in members)
+            events = orjson.dumps(sorted(known))
             async for keys in self._scan(prefix):
                 taken += await self._forget(
                     keys=[self._applied], args=[prefix, account, events, orjson.dumps(keys), "0"]
@@ -230,7 +288,7 @@ class RedisMemory:
     async def holds(self, tenant: str, account: str, event_ids: frozenset[str]) -> int:
         prefix = self._key(tenant)
         named = {one.encode() for one in event_ids | {account}}
-        own = {f"{prefix}{kind}:{account}" for kind in ("a", "c", "s", "fa", "m", "r", "z")}
+        own = {f"{prefix}{kind}:{account}" for kind in _OWN}
         found = 0
         with _typed():
             async for keys in self._scan(prefix):
@@ -256,12 +314,9 @@ class RedisMemory:
             async for keys in self._scan(head):
                 for key in keys:
                     tenant, _, rest = key[len(head) :].partition("]:")
-                    if not rest.startswith(("a:", "s:")):
-                        continue
-                    newest: Any = await self._client.zrange(
-                        f"{head}{tenant}]:s:{rest[2:]}", -1, -1, withscores=True
-                    )
-                    yield tenant, rest[2:], int(newest[0][1]) if newest else 0
+                    if rest.startswith("a:"):
+                        newest: Any = await self._client.hget(key, "n")
+                        yield tenant, rest[2:], int(newest or 0)
 
     async def _scan(self, prefix: str) -> AsyncIterator[list[str]]:
         """Keys that begin so, in pieces; a key may come twice."""
@@ -291,10 +346,7 @@ class RedisMemory:
         self, tenant: str, sightings: Sequence[Sighting], committed_through_ms: int, through_ms: int
     ) -> list:
         prefix = self._key(tenant)
-        rows = [
-            (*sighting[:7], int(sighting.failed), sighting.place.hex(), priority(sighting.user))
-            for sighting in sightings
-        ]
+        rows = [_row(sighting) for sighting in sightings]
         with _typed():
             return await self._script(
                 keys=[self._applied],
@@ -302,59 +354,42 @@ class RedisMemory:
             )
 
 
+def _row(sighting: Sighting) -> list:
+    time_ms = sighting.time_ms
+    act = sighting.act
+    return [
+        *sighting[:7],
+        sighting.place.hex(),
+        sighting.domain,
+        sighting.signup,
+        sighting.created_ms,
+        pack_act(time_ms, sighting.event_id, act, sighting.device).hex() if act else "",
+        sighting.stream,
+        int(sighting.ended),
+        [(f"{kind}:{key}", time_ms - within, excluded) for kind, key, within, excluded in sighting.reads],
+        [(f"{kind}:{key}", member, WINDOWS[kind].span_ms) for kind, key, member in sighting.adds],
+        priority(sighting.user),
+    ]
+
+
 def _observation(row: list) -> Observation:
-    (
-        da,
-        dn,
-        dt,
-        pa,
-        pn,
-        pt,
-        to,
-        tt,
-        ya,
-        yn,
-        yt,
-        account,
-        address,
-        device,
-        failed,
-        before,
-        after,
-        root,
-        members,
-        ties,
-    ) = row
+    da, dn, dt, pa, pn, pt, aa, an, at, device_since, address_since, address_days, counts, *rest = row
+    before, after, acts, streams, root, members, ties = rest
     return Observation(
         estimate(da, dn, dt),
         estimate(pa, pn, pt),
-        estimate(to, to, tt) + estimate(ya, yn, yt),
-        account,
-        address,
-        device,
-        failed,
+        estimate(aa, an, at),
+        device_since,
+        address_since,
+        address_days,
+        tuple(counts),
         bytes.fromhex(before.decode()) if before else b"",
         bytes.fromhex(after.decode()) if after else b"",
+        bytes.fromhex(acts.decode()) if acts else b"",
+        tuple(sorted((Stream(*orjson.loads(stream)) for stream in streams), key=newest_first)),
         root.decode(),
         members,
         ties,
-    )
-
-
-def _told(key: str, value: str) -> tuple[str, dict[str, Any]]:
-    kind, _, name = key.partition(":")
-    numbers = [int(part) for part in value.split(",")]
-    if kind == "h":
-        return "addresses", {"address": name.partition(":")[2], "last_seen_ms": numbers[0]}
-    return (
-        "edges",
-        {
-            "kind": "device" if kind == "d" else "payment",
-            "name": name,
-            "first_seen_ms": numbers[0],
-            "last_seen_ms": numbers[1],
-            "days_of_last_30": numbers[2].bit_count(),
-        },
     )
 
 

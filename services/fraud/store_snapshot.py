@@ -22,7 +22,7 @@ from services.common.errors import Unavailable
 from services.fraud.forget import SubjectMemory
 from services.fraud.memory_process import SHARDS, TABLES
 
-VERSION = 1
+VERSION = 2
 FILE_NAME = "memory.jsonl"
 
 _log = logging.getLogger("usher.fraud.snapshot")

@@ -9,14 +9,15 @@ import pytest
 
 from services.common.clock import ManualClock
 from services.common.db import Database, DatabaseSettings, open_database
+from services.common.errors import NotFound
 from services.common.migrations import migrate
-from services.fraud.memory import DEVICE, AccountFacts, Component, Edge, Resource
-from services.fraud.parameters import RingParameters
+from services.fraud.memory import DEVICE, PAYMENT, SIGNUP, AccountFacts, Component, Edge, Resource
+from services.fraud.parameters import shipped
 from services.fraud.rings import find_rings
-from services.fraud.store import RingStore
+from services.fraud.store import CONFIRMED, DISMISSED, RingStore
 from usher.fraud.v1 import fraud_pb2
 
-PARAMETERS = RingParameters(minimum_accounts=5, flagged_accounts=6, degree=40)
+PARAMETERS = shipped().rings
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -35,14 +36,19 @@ def store(database: Database) -> RingStore:
     return made
 
 
-def sharing(*devices: str) -> Component:
-    """Component of devices, each given as its accounts' letters."""
-    accounts = {letter: AccountFacts("", "") for device in devices for letter in device}
+def sharing(*hands: str) -> Component:
+    """Component of groups, each given as its accounts' letters: each shares a device, a card and a sign-up address."""
+    accounts = {letter: AccountFacts() for hand in hands for letter in hand}
     resources = [
         Resource(
-            DEVICE, f"device {i}", [Edge(letter, 10 + n, 50, 1) for n, letter in enumerate(device)], False
+            kind,
+            f"{kind} {i}",
+            [Edge(letter, 10 + n, 50, 1) for n, letter in enumerate(hand)],
+            False,
+            len(hand),
         )
-        for i, device in enumerate(devices)
+        for i, hand in enumerate(hands)
+        for kind in (DEVICE, PAYMENT, SIGNUP)
     ]
     return Component(accounts, resources)
 
@@ -50,8 +56,8 @@ def sharing(*devices: str) -> Component:
 def record(store: RingStore, component: Component, tenant: str = "acme") -> dict[str, str]:
     """account -> ring id."""
     candidates = find_rings(component, PARAMETERS)
-    assignments = store.record(tenant, sorted(component.accounts), candidates, PARAMETERS)
-    return {account: a.ring_id for a in assignments for account in a.candidate.members}
+    recorded = store.record(tenant, sorted(component.accounts), candidates, PARAMETERS)
+    return {account: a.ring_id for a in recorded.assignments for account in a.candidate.members}
 
 
 def page(store: RingStore, tenant: str = "acme", minimum: int = 0) -> list[fraud_pb2.Ring]:
@@ -66,9 +72,15 @@ def test_a_ring_is_listed_with_its_card(store: RingStore) -> None:
     assert (ring.member_count, ring.flagged) == (6, True)
     assert ring.first_seen_time.ToMilliseconds() == 11  # the second account came
     assert ring.last_seen_time.ToMilliseconds() == 50
-    [shared] = ring.shared
-    assert (shared.kind, shared.accounts, len(shared.fingerprint)) == (fraud_pb2.RESOURCE_KIND_DEVICE, 6, 16)
-    assert "device 0" not in ring.SerializeToString().decode("latin-1")
+    assert {shared.kind for shared in ring.shared} == {
+        fraud_pb2.RESOURCE_KIND_DEVICE,
+        fraud_pb2.RESOURCE_KIND_PAYMENT,
+        fraud_pb2.RESOURCE_KIND_SIGNUP_ADDRESS,
+    }
+    assert all((shared.accounts, len(shared.fingerprint)) == (6, 16) for shared in ring.shared)
+    assert ring.status == fraud_pb2.RING_STATUS_OPEN
+    assert {finding.code for finding in ring.findings} > {"shared_devices", "shared_payments", "base"}
+    assert "d 0" not in ring.SerializeToString().decode("latin-1")
 
 
 def test_recording_twice_changes_nothing(store: RingStore) -> None:
@@ -80,7 +92,7 @@ def test_recording_twice_changes_nothing(store: RingStore) -> None:
 
 def test_the_id_stays_while_the_ring_grows(store: RingStore) -> None:
     before = set(record(store, sharing("abcde")).values())
-    after = record(store, sharing("abcde", "efghijkl"))
+    after = record(store, sharing("abcde", "defghijkl"))
     assert set(after.values()) == before
     assert len(after) == 12
     [ring] = page(store)
@@ -91,7 +103,7 @@ def test_the_smallest_id_stays_when_rings_merge(store: RingStore) -> None:
     [one] = set(record(store, sharing("abcde")).values())
     [two] = set(record(store, sharing("vwxyz")).values())
     assert one != two
-    merged = record(store, sharing("abcde", "vwxyz", "ev"))
+    merged = record(store, sharing("abcde", "vwxyz", "dev"))
     assert set(merged.values()) == {min(one, two)}
     assert [ring.ring_id for ring in page(store)] == [min(one, two)]
 
@@ -111,6 +123,42 @@ def test_a_ring_that_fell_apart_is_listed_no_more(store: RingStore) -> None:
     again = record(store, sharing("abcde"))
     assert len(set(again.values())) == 1
     assert len(page(store)) == 1
+
+
+def test_a_dismissed_ring_does_not_come_back_by_itself(store: RingStore) -> None:
+    [ring_id] = set(record(store, sharing("abcdef")).values())
+    store.set_status("acme", ring_id, DISMISSED, "ann", "a theatre group")
+    assert page(store) == []
+    [ring] = [ring for _, ring in store.page("acme", 0, None, 9, DISMISSED)]
+    assert (ring.ring_id, ring.decided_by, ring.note) == (ring_id, "ann", "a theatre group")
+    # It is seen again, it falls apart and forms again, and it grows: it stays dismissed under its id.
+    for groups in (["abcdef"], ["ab", "cdef"], ["abcdef"], ["abcdefghij"]):
+        ids = set(record(store, sharing(*groups)).values())
+        assert ids <= {ring_id}
+        assert page(store) == []
+    # Of thirty accounts six were looked at: that is another matter.
+    record(store, sharing("abcdef" + "".join(chr(0x100 + i) for i in range(24))))
+    assert [ring.status for ring in page(store)] == [fraud_pb2.RING_STATUS_OPEN]
+
+
+def test_a_verdict_can_be_taken_back_and_survives_growth(store: RingStore) -> None:
+    [ring_id] = set(record(store, sharing("abcdef")).values())
+    assert store.set_status("acme", ring_id, CONFIRMED, "ann", "").status == CONFIRMED
+    component = sharing("abcdefgh")
+    recorded = store.record("acme", sorted(component.accounts), find_rings(component, PARAMETERS), PARAMETERS)
+    assert recorded.statuses == {ring_id: CONFIRMED}
+    assert recorded.confirmed == frozenset("abcdef")
+    assert store.set_status("acme", ring_id, fraud_pb2.RING_STATUS_OPEN, "bob", "").status == 1
+    record(store, component)
+    assert [ring.status for ring in page(store)] == [fraud_pb2.RING_STATUS_OPEN]
+
+
+def test_a_ring_that_ended_in_another_answers_that_one(store: RingStore) -> None:
+    ids = {record(store, sharing("abcde"))["a"], record(store, sharing("vwxyz"))["v"]}
+    record(store, sharing("abcde", "vwxyz", "dev"))
+    assert {store.ring("acme", ring_id).ring_id for ring_id in ids} == {min(ids)}
+    with pytest.raises(NotFound):
+        store.ring("other", min(ids))
 
 
 def test_tenants_are_apart(store: RingStore) -> None:

@@ -99,6 +99,10 @@ def event(
         event_id=event_id, user_id=user, device_id=device or f"device-{user}", event_type=kind, region="DE",
         ip_address=fields.pop("address", f"10.1.{len(user)}.{sum(user.encode()) % 250}"), **fields,
     )  # fmt: skip
+    if device:
+        # Who shares a device here shares a card and the address of the sign-up, too.
+        message.payment_fingerprint = f"card-of-{device}"
+        message.account.signup_ip_address = f"203.0.113.{sum(device.encode()) % 250}"
     message.event_time.FromMilliseconds(T0 + seconds * 1000)
     return message.SerializeToString()
 
@@ -160,6 +164,81 @@ async def test_a_ring_from_first_sight_to_the_list(fraud: Fraud) -> None:
             batch(fraud, event("z", "member0", device="dev_A", seconds=20), committed=T0 + 1, time_ms=T0 + 2)
         )
         assert parsed(late)[0].ring_id == in_ring.ring_id
+
+
+async def test_analysts_look_at_a_ring_and_dismiss_it_for_good(fraud: Fraud) -> None:
+    members = [f"member{i}" for i in range(6)]
+    async with fraud.running() as stub:
+        await stub.AssessEvents(
+            batch(fraud, *(event(f"e{i}", m, device="dev_A") for i, m in enumerate(members)))
+        )
+        seen = await stub.AssessEvents(batch(fraud, event("x", "member3", device="dev_A", seconds=9)))
+        ring_id = parsed(seen)[0].ring_id
+        card = await stub.GetRing(fraud_pb2.GetRingRequest(tenant="acme", ring_id=ring_id))
+        assert list(card.neighbourhood.accounts) == members
+        shared = {resource.kind: resource.accounts for resource in card.neighbourhood.resources}
+        assert shared[fraud_pb2.RESOURCE_KIND_DEVICE] == shared[fraud_pb2.RESOURCE_KIND_PAYMENT] == 6
+        assert "dev_A" not in str(card)
+        near = await stub.GetNeighbourhood(
+            fraud_pb2.GetNeighbourhoodRequest(tenant="acme", user_id="member1")
+        )
+        assert [(group.ring_id, list(group.why_not)) for group in near.groups] == [(ring_id, [])]
+        untied = fraud_pb2.GetNeighbourhoodRequest(tenant="acme", user_id="nobody")
+        assert isinstance(await refusal(stub.GetNeighbourhood(untied)), errors.NotFound)
+        wrong = fraud_pb2.SetRingStatusRequest(tenant="acme", ring_id=ring_id)
+        assert (await refusal(stub.SetRingStatus(wrong))).reason == "RING_STATUS_INVALID"
+        confirmed = await stub.SetRingStatus(
+            fraud_pb2.SetRingStatusRequest(
+                tenant="acme", ring_id=ring_id, status=fraud_pb2.RING_STATUS_CONFIRMED, decided_by="ann"
+            )
+        )
+        assert confirmed.ring.status == fraud_pb2.RING_STATUS_CONFIRMED
+        again = await stub.AssessEvents(batch(fraud, event("y", "member3", device="dev_A", seconds=19)))
+        assert rows(again)[0][decision_pb2.SIGNAL_INDEX_RING_CONFIRMED] == 1
+        assert rows(again)[0][decision_pb2.SIGNAL_INDEX_NETWORK_RISK] == 1
+        friend = await stub.AssessEvents(
+            batch(
+                fraud,
+                event("f1", "friend", device="dev_A", seconds=20, kind="pause"),
+                event("f2", "friend", device="dev_A", seconds=21, kind="pause"),
+            )
+        )
+        assert rows(friend)[1][decision_pb2.SIGNAL_INDEX_RING_CONFIRMED] == 1
+        await stub.SetRingStatus(
+            fraud_pb2.SetRingStatusRequest(
+                tenant="acme", ring_id=ring_id, status=fraud_pb2.RING_STATUS_DISMISSED, note="a choir"
+            )
+        )
+    async with fraud.running() as stub:
+        after = await stub.AssessEvents(
+            batch(fraud, event("z", "member0", device="dev_A", seconds=30), committed=T0, time_ms=T0 + 2)
+        )
+        assert (parsed(after)[0].ring_id, rows(after)[0][decision_pb2.SIGNAL_INDEX_RING_MEMBERS]) == ("", 0)
+        assert not (await stub.ListRings(fraud_pb2.ListRingsRequest(tenant="acme"))).rings
+        dismissed = await stub.ListRings(
+            fraud_pb2.ListRingsRequest(tenant="acme", status=fraud_pb2.RING_STATUS_DISMISSED)
+        )
+        assert [ring.note for ring in dismissed.rings] == ["a choir"]
+
+
+async def test_an_address_is_described(fraud: Fraud) -> None:
+    async with fraud.running() as stub:
+        await stub.AssessEvents(
+            batch(
+                fraud,
+                *(event(f"f{i}", f"u{i}", kind="login_failed", address="192.0.2.77") for i in range(12)),
+            )
+        )
+        known = await stub.DescribeAddress(
+            fraud_pb2.DescribeAddressRequest(tenant="acme", ip_address="192.0.2.77")
+        )
+        assert (known.accounts, known.address_class) == (12, fraud_pb2.ADDRESS_CLASS_CARRIER)
+        assert {(reason.code, reason.count) for reason in known.reasons} == {
+            ("accounts_failed", 12),
+            ("failed_sign_ins", 12),
+        }
+        bad = fraud_pb2.DescribeAddressRequest(tenant="acme", ip_address="nowhere")
+        assert (await refusal(stub.DescribeAddress(bad))).reason == "ADDRESS_INVALID"
 
 
 async def test_a_killed_memory_is_behind_until_it_is_restored(fraud: Fraud) -> None:

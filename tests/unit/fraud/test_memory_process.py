@@ -16,6 +16,7 @@ from services.fraud import store_snapshot
 from services.fraud.memory import DAY_MS, HOUR_MS, Sighting, pack_place
 from services.fraud.memory_process import SHARDS, TABLES, TenantMemory
 from services.fraud.store_snapshot import FILE_NAME, SnapshotMemory
+from tests.sightings import make_sighting
 
 NOON = 1_795_348_800_000
 
@@ -55,16 +56,22 @@ def sightings(draw: st.DrawFn) -> list[Sighting]:
             pack_place(time_ms, event_id, draw(st.integers(0, 2)), 0, 1, 0, 0) if draw(st.booleans()) else b""
         )
         items.append(
-            Sighting(
+            make_sighting(
                 event_id,
                 draw(st.sampled_from("abcde")),
-                draw(st.sampled_from(["d1", "d2", "d3"])),
-                draw(st.sampled_from(["", "p1"])),
-                draw(st.sampled_from(["", "192.0.2.1", "192.0.2.2"])),
-                draw(st.sampled_from(["", "h1", "h2"])),
-                time_ms,
-                draw(st.booleans()),
-                place,
+                device=draw(st.sampled_from(["d1", "d2", "d3"])),
+                payment=draw(st.sampled_from(["", "p1"])),
+                address=draw(st.sampled_from(["", "192.0.2.1", "192.0.2.2"])),
+                household=draw(st.sampled_from(["", "h1", "h2"])),
+                time_ms=time_ms,
+                failed=draw(st.booleans()),
+                place=place,
+                domain=draw(st.sampled_from(["", "example.org"])),
+                signup=draw(st.sampled_from(["", "198.51.100.1"])),
+                created_ms=draw(st.sampled_from([0, NOON - DAY_MS, NOON - 2 * DAY_MS])),
+                act=draw(st.integers(0, 5)),
+                stream=draw(st.sampled_from(["", "s1", "s2"])),
+                ended=draw(st.booleans()),
             )
         )
     return items
@@ -81,15 +88,26 @@ def test_any_order_and_any_overlap_leave_the_same_state(items: list[Sighting], d
 def sighting(event_id: str, user: str, **changes: Any) -> Sighting:
     values: dict[str, Any] = {
         "device": "tv", "payment": "card", "address": "192.0.2.1", "household": "h", "time_ms": NOON,
-        "failed": True, "place": pack_place(NOON, event_id, 1, 2, 3, 4, 5),
+        "failed": True, "place": pack_place(NOON, event_id, 1, 2, 3, 4, 5), "domain": "example.org",
+        "signup": "198.51.100.1", "act": 1, "stream": "s",
     }  # fmt: skip
-    return Sighting(event_id=event_id, user=user, **{**values, **changes})
+    return make_sighting(event_id, user, **{**values, **changes})
 
 
 def test_tables_are_bounded() -> None:
     memory = TenantMemory(SHARDS * 4)
     for i in range(5_000):
-        memory.observe(sighting(f"e{i}", f"u{i}", device=f"d{i}", payment=f"p{i}", address=f"a{i}"))
+        memory.observe(
+            sighting(
+                f"e{i}",
+                f"u{i}",
+                device=f"d{i}",
+                payment=f"p{i}",
+                address=f"a{i}",
+                domain=f"m{i}",
+                signup=f"s{i}",
+            )
+        )
     for table in TABLES:
         assert len(memory.tables[table]) <= SHARDS * 4
         assert memory.tables[table].evicted >= 5_000 - SHARDS * 4
@@ -98,10 +116,10 @@ def test_tables_are_bounded() -> None:
 @pytest.mark.parametrize(
     ("days", "kept"),
     [
-        (0.9, set(TABLES)),
-        (7.5, {"accounts", "devices", "payments", "addresses"}),
-        (11, {"accounts", "devices", "payments"}),
-        (37.5, set()),
+        (7.9, set(TABLES)),
+        (8.1, set(TABLES) - {"windows"}),
+        (36.9, set(TABLES) - {"windows"}),
+        (37.1, set()),
     ],
 )
 def test_what_no_event_may_ask_for_is_forgotten(days: float, kept: set[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import InvalidArgument
+from services.fraud.acts import FAILED
 from services.fraud.memory import unpack_place
 from services.fraud.request import (
     Item,
@@ -49,19 +50,20 @@ def test_an_event_is_read() -> None:
     )
     [item] = read(message.SerializeToString(), places=places)
     sighting = item.sighting
-    assert sighting[:8] == ("e1", "ann", "tv", "card", "192.0.2.1", "h1", 1_795_348_800_007, True)
+    assert sighting[:7] == ("e1", "ann", "tv", "card", "192.0.2.1", "h1", 1_795_348_800_007)
+    assert item.act == FAILED
     assert unpack_place(sighting.place).latitude_e4 == 525200
     assert (item.region, item.country) == ("DE", 17477)
 
 
 @pytest.mark.parametrize("kind", ["login_failed", "LOGIN_FAILED", "token_refresh_failed"])
 def test_failed_sign_ins(kind: str) -> None:
-    assert read(event(event_type=kind))[0].sighting.failed
+    assert read(event(event_type=kind))[0].act == FAILED
 
 
 @pytest.mark.parametrize("kind", ["login", "play", "payment_failed", "something_else"])
 def test_what_is_no_failed_sign_in(kind: str) -> None:
-    assert not read(event(event_type=kind))[0].sighting.failed
+    assert read(event(event_type=kind))[0].act != FAILED
 
 
 def test_an_act_that_was_asked_about_counts_as_its_intent() -> None:

@@ -9,11 +9,22 @@ import pytest
 
 from services.common.address_ranges import HOSTING, RELAY, SHARED, TOR, VPN
 from services.fraud.engine import Engine
-from services.fraud.memory import MINUTE_MS, NOTHING_KNOWN, Observation, Place, pack_place, unpack_place
+from services.fraud.memory import (
+    MINUTE_MS,
+    NOTHING_KNOWN,
+    Observation,
+    Place,
+    Sighting,
+    pack_place,
+    unpack_place,
+)
 from services.fraud.parameters import TravelParameters, parse
-from services.fraud.servicer import SIGNAL_WIDTH
+from services.fraud.request import Item
 from services.fraud.signals import (
+    ALONE,
+    SIGNAL_WIDTH,
     RingOfAccount,
+    Standing,
     compile_assessor,
     great_circle_km,
     region_matches,
@@ -47,6 +58,13 @@ def at(where: tuple[float, float], minutes: float = 0, **changes: Any) -> Place:
     return unpack_place(packed(where, minutes, **changes))
 
 
+def item(
+    place: bytes = b"", region: str = "DE", address_country: int = 0, flags: int = 0, act: int = 0
+) -> Item:
+    sighting = Sighting("e", "ann", "tv", "", "192.0.2.1", "", T0, place)
+    return Item(sighting, region, address_country, flags, 0, act, 0)
+
+
 def assess(
     seen: Observation = NOTHING_KNOWN,
     place: bytes = b"",
@@ -55,7 +73,9 @@ def assess(
     flags: int = 0,
     ring: RingOfAccount | None = None,
 ) -> tuple[tuple[float, ...], decision_pb2.Assessment]:
-    row, content = ENGINE.assess(seen, place, region, country(address_country), flags, ring)
+    row, content = ENGINE.assess(
+        seen, item(place, region, country(address_country), flags), Standing(ring, 0)
+    )
     return row, decision_pb2.Assessment.FromString(content)
 
 
@@ -152,7 +172,7 @@ def test_regions(region: str, address: str, matches: bool) -> None:
 
 
 def test_an_unknown_country_matches_every_region() -> None:
-    row, content = ENGINE.assess(NOTHING_KNOWN, b"", "DE", 0, 0, None)
+    row, content = ENGINE.assess(NOTHING_KNOWN, item(), ALONE)
     assert (sum(row), content) == (0, b"")
 
 
@@ -202,7 +222,7 @@ def test_few_accounts_on_a_device_are_no_evidence() -> None:
 
 
 def test_credential_stuffing_and_device_failures() -> None:
-    seen = NOTHING_KNOWN._replace(address_failures=60, address_failed_accounts=40, device_failures=10)
+    seen = NOTHING_KNOWN._replace(counts=(0, 10, 60, 40, 0, 0))
     _, assessment = assess(seen)
     assert codes(assessment) == ["CREDENTIAL_STUFFING", "DEVICE_FAILURES"]
     assert list(assessment.evidence[0].values) == [40, 60]
@@ -210,9 +230,11 @@ def test_credential_stuffing_and_device_failures() -> None:
 
 
 def test_the_packed_answer_is_what_protobuf_writes() -> None:
-    seen = Observation(9, 8, 7, 6, 5, 4, 3, b"", b"", "", 0, 0)
-    row, content = ENGINE.assess(seen, b"", "FR", country("DE"), VPN, None)
+    seen = NOTHING_KNOWN._replace(device_accounts=9, counts=(6, 5, 4, 3, 12, 0))
+    row, content = ENGINE.assess(seen, item(b"", "FR", country("DE"), VPN), ALONE)
     assert len(row) == SIGNAL_WIDTH == len(decision_pb2.SignalIndex.values())
     parsed = decision_pb2.Assessment.FromString(content)
-    assert list(parsed.signals) == pytest.approx(row)
+    # Trailing zeros are left out.
+    assert list(parsed.signals) == pytest.approx(row[: len(parsed.signals)])
+    assert not any(row[len(parsed.signals) :])
     assert parsed.SerializeToString() == content

@@ -103,6 +103,18 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_LISTED_ALLOW: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_LIMIT: _ClassVar[ReasonCode]
     REASON_CODE_ATTACK_IN_TEXT: _ClassVar[ReasonCode]
+    REASON_CODE_BRUTE_FORCE: _ClassVar[ReasonCode]
+    REASON_CODE_DISTRIBUTED_STUFFING: _ClassVar[ReasonCode]
+    REASON_CODE_PASSWORD_SPRAYING: _ClassVar[ReasonCode]
+    REASON_CODE_GUESSED_FROM_MANY_ADDRESSES: _ClassVar[ReasonCode]
+    REASON_CODE_ACCOUNT_SHARING: _ClassVar[ReasonCode]
+    REASON_CODE_STREAM_LIMIT: _ClassVar[ReasonCode]
+    REASON_CODE_CREDENTIAL_RESALE: _ClassVar[ReasonCode]
+    REASON_CODE_SCRAPING: _ClassVar[ReasonCode]
+    REASON_CODE_TRIAL_ABUSE: _ClassVar[ReasonCode]
+    REASON_CODE_CHARGEBACK_CLUSTER: _ClassVar[ReasonCode]
+    REASON_CODE_CONFIRMED_NEIGHBOURS: _ClassVar[ReasonCode]
+    REASON_CODE_CONFIRMED_RING: _ClassVar[ReasonCode]
 
 class ActionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -193,6 +205,22 @@ class SignalIndex(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SIGNAL_INDEX_RING_MEMBERS: _ClassVar[SignalIndex]
     SIGNAL_INDEX_RING_SCORE: _ClassVar[SignalIndex]
     SIGNAL_INDEX_TRAVEL_KMH: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_ADDRESS_CLASS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_TITLES: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_CONCURRENT_STREAMS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_ACCOUNT_EXPORTS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_STUFFING: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_SPRAYING: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_BURST_FAILURES: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_FAILURE_SOURCES: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_TAKEOVER_STEPS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_TRIAL_ACCOUNTS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_CHARGEBACK_ACCOUNTS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_STREAMS_OVER_LIMIT: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_SHARING: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_RESALE: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_CONFIRMED_NEIGHBOURS: _ClassVar[SignalIndex]
+    SIGNAL_INDEX_RING_CONFIRMED: _ClassVar[SignalIndex]
 FACTOR_MODEL_UNSPECIFIED: FactorModel
 FACTOR_MODEL_ANOMALY: FactorModel
 FACTOR_MODEL_VIOLATION: FactorModel
@@ -263,6 +291,18 @@ REASON_CODE_LISTED_BLOCK: ReasonCode
 REASON_CODE_LISTED_ALLOW: ReasonCode
 REASON_CODE_LISTED_LIMIT: ReasonCode
 REASON_CODE_ATTACK_IN_TEXT: ReasonCode
+REASON_CODE_BRUTE_FORCE: ReasonCode
+REASON_CODE_DISTRIBUTED_STUFFING: ReasonCode
+REASON_CODE_PASSWORD_SPRAYING: ReasonCode
+REASON_CODE_GUESSED_FROM_MANY_ADDRESSES: ReasonCode
+REASON_CODE_ACCOUNT_SHARING: ReasonCode
+REASON_CODE_STREAM_LIMIT: ReasonCode
+REASON_CODE_CREDENTIAL_RESALE: ReasonCode
+REASON_CODE_SCRAPING: ReasonCode
+REASON_CODE_TRIAL_ABUSE: ReasonCode
+REASON_CODE_CHARGEBACK_CLUSTER: ReasonCode
+REASON_CODE_CONFIRMED_NEIGHBOURS: ReasonCode
+REASON_CODE_CONFIRMED_RING: ReasonCode
 ACTION_KIND_UNSPECIFIED: ActionKind
 ACTION_KIND_BLOCK: ActionKind
 ACTION_KIND_REVIEW: ActionKind
@@ -329,6 +369,22 @@ SIGNAL_INDEX_ADDRESS_FAILED_ACCOUNTS: SignalIndex
 SIGNAL_INDEX_RING_MEMBERS: SignalIndex
 SIGNAL_INDEX_RING_SCORE: SignalIndex
 SIGNAL_INDEX_TRAVEL_KMH: SignalIndex
+SIGNAL_INDEX_ADDRESS_CLASS: SignalIndex
+SIGNAL_INDEX_TITLES: SignalIndex
+SIGNAL_INDEX_CONCURRENT_STREAMS: SignalIndex
+SIGNAL_INDEX_ACCOUNT_EXPORTS: SignalIndex
+SIGNAL_INDEX_STUFFING: SignalIndex
+SIGNAL_INDEX_SPRAYING: SignalIndex
+SIGNAL_INDEX_BURST_FAILURES: SignalIndex
+SIGNAL_INDEX_FAILURE_SOURCES: SignalIndex
+SIGNAL_INDEX_TAKEOVER_STEPS: SignalIndex
+SIGNAL_INDEX_TRIAL_ACCOUNTS: SignalIndex
+SIGNAL_INDEX_CHARGEBACK_ACCOUNTS: SignalIndex
+SIGNAL_INDEX_STREAMS_OVER_LIMIT: SignalIndex
+SIGNAL_INDEX_SHARING: SignalIndex
+SIGNAL_INDEX_RESALE: SignalIndex
+SIGNAL_INDEX_CONFIRMED_NEIGHBOURS: SignalIndex
+SIGNAL_INDEX_RING_CONFIRMED: SignalIndex
 
 class Decision(_message.Message):
     __slots__ = ("factors", "explanation_failed", "risk_factors", "outcome", "would_be", "mode", "risk_score", "risk_level", "segment", "reasons", "actions", "numbers", "counterfactual", "verdict", "assessment", "event_id", "tenant", "user_id", "decided_time", "policy_set", "position", "degraded", "folded", "sighted", "stage_us", "trace_id", "item_flags", "event_class", "place_data", "country", "place_flags", "asn")

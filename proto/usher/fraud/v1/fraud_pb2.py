@@ -26,15 +26,19 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from usher.event.v1 import event_pb2 as usher_dot_event_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ausher/fraud/v1/fraud.proto\x12\x0eusher.fraud.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ausher/event/v1/event.proto\"\xba\x01\n\x13\x41ssessEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\npolicy_set\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\x12&\n\x06places\x18\x04 \x01(\x0b\x32\x16.usher.event.v1.Places\x12\x12\n\nitem_flags\x18\x05 \x03(\r\x12\x1c\n\x14\x63ommitted_through_ms\x18\x06 \x01(\x03\x12\x15\n\rbatch_time_ms\x18\x07 \x01(\x03\"}\n\x14\x41ssessEventsResponse\x12\x0f\n\x07signals\x18\x01 \x03(\x02\x12\x14\n\x0csignal_width\x18\x02 \x01(\r\x12\x13\n\x0b\x61ssessments\x18\x03 \x03(\x0c\x12)\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x19.usher.event.v1.ItemError\"u\n\x0eRestoreRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x03(\x0c\x12&\n\x06places\x18\x03 \x01(\x0b\x32\x16.usher.event.v1.Places\x12\x1b\n\x13\x63omplete_through_ms\x18\x04 \x01(\x03\">\n\x0fRestoreResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\x12\x1a\n\x12\x61pplied_through_ms\x18\x02 \x01(\x03\"`\n\x10ListRingsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x15\n\rminimum_score\x18\x04 \x01(\x02\"Q\n\x11ListRingsResponse\x12#\n\x05rings\x18\x01 \x03(\x0b\x32\x14.usher.fraud.v1.Ring\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x96\x02\n\x04Ring\x12\x0f\n\x07ring_id\x18\x01 \x01(\t\x12\x0f\n\x07members\x18\x02 \x03(\t\x12\x14\n\x0cmember_count\x18\x03 \x01(\r\x12\r\n\x05score\x18\x04 \x01(\x02\x12.\n\x06shared\x18\x05 \x03(\x0b\x32\x1e.usher.fraud.v1.SharedResource\x12\x33\n\x0f\x66irst_seen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66lagged\x18\x08 \x01(\x08\x12\x1d\n\x15innocent_explanations\x18\t \x03(\t\"c\n\x0eSharedResource\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.usher.fraud.v1.ResourceKind\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x03 \x01(\r*\xbf\x01\n\x0cResourceKind\x12\x1d\n\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RESOURCE_KIND_DEVICE\x10\x01\x12\x19\n\x15RESOURCE_KIND_PAYMENT\x10\x02\x12\x19\n\x15RESOURCE_KIND_ADDRESS\x10\x03\x12\x1e\n\x1aRESOURCE_KIND_EMAIL_DOMAIN\x10\x04\x12 \n\x1cRESOURCE_KIND_SIGNUP_ADDRESS\x10\x05\x32\x87\x02\n\x0c\x46raudService\x12Y\n\x0c\x41ssessEvents\x12#.usher.fraud.v1.AssessEventsRequest\x1a$.usher.fraud.v1.AssessEventsResponse\x12J\n\x07Restore\x12\x1e.usher.fraud.v1.RestoreRequest\x1a\x1f.usher.fraud.v1.RestoreResponse\x12P\n\tListRings\x12 .usher.fraud.v1.ListRingsRequest\x1a!.usher.fraud.v1.ListRingsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ausher/fraud/v1/fraud.proto\x12\x0eusher.fraud.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ausher/event/v1/event.proto\"\xba\x01\n\x13\x41ssessEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\npolicy_set\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\x12&\n\x06places\x18\x04 \x01(\x0b\x32\x16.usher.event.v1.Places\x12\x12\n\nitem_flags\x18\x05 \x03(\r\x12\x1c\n\x14\x63ommitted_through_ms\x18\x06 \x01(\x03\x12\x15\n\rbatch_time_ms\x18\x07 \x01(\x03\"}\n\x14\x41ssessEventsResponse\x12\x0f\n\x07signals\x18\x01 \x03(\x02\x12\x14\n\x0csignal_width\x18\x02 \x01(\r\x12\x13\n\x0b\x61ssessments\x18\x03 \x03(\x0c\x12)\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x19.usher.event.v1.ItemError\"u\n\x0eRestoreRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x03(\x0c\x12&\n\x06places\x18\x03 \x01(\x0b\x32\x16.usher.event.v1.Places\x12\x1b\n\x13\x63omplete_through_ms\x18\x04 \x01(\x03\">\n\x0fRestoreResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x03\x12\x1a\n\x12\x61pplied_through_ms\x18\x02 \x01(\x03\"\x8c\x01\n\x10ListRingsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x15\n\rminimum_score\x18\x04 \x01(\x02\x12*\n\x06status\x18\x05 \x01(\x0e\x32\x1a.usher.fraud.v1.RingStatus\"Q\n\x11ListRingsResponse\x12#\n\x05rings\x18\x01 \x03(\x0b\x32\x14.usher.fraud.v1.Ring\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe6\x03\n\x04Ring\x12\x0f\n\x07ring_id\x18\x01 \x01(\t\x12\x0f\n\x07members\x18\x02 \x03(\t\x12\x14\n\x0cmember_count\x18\x03 \x01(\r\x12\r\n\x05score\x18\x04 \x01(\x02\x12.\n\x06shared\x18\x05 \x03(\x0b\x32\x1e.usher.fraud.v1.SharedResource\x12\x33\n\x0f\x66irst_seen_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66lagged\x18\x08 \x01(\x08\x12\x1d\n\x15innocent_explanations\x18\t \x03(\t\x12*\n\x06status\x18\n \x01(\x0e\x32\x1a.usher.fraud.v1.RingStatus\x12\x12\n\nconfidence\x18\x0b \x01(\x02\x12)\n\x08\x66indings\x18\x0c \x03(\x0b\x32\x17.usher.fraud.v1.Finding\x12\x12\n\ndecided_by\x18\r \x01(\t\x12\x30\n\x0c\x64\x65\x63ided_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x0f \x01(\t\x12\x0f\n\x07why_not\x18\x10 \x03(\t\"7\n\x07\x46inding\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06points\x18\x02 \x01(\x02\x12\x0e\n\x06values\x18\x03 \x03(\x01\"1\n\x0eGetRingRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07ring_id\x18\x02 \x01(\t\"k\n\x0fGetRingResponse\x12\"\n\x04ring\x18\x01 \x01(\x0b\x32\x14.usher.fraud.v1.Ring\x12\x34\n\rneighbourhood\x18\x02 \x01(\x0b\x32\x1d.usher.fraud.v1.Neighbourhood\":\n\x17GetNeighbourhoodRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"v\n\x18GetNeighbourhoodResponse\x12\x34\n\rneighbourhood\x18\x01 \x01(\x0b\x32\x1d.usher.fraud.v1.Neighbourhood\x12$\n\x06groups\x18\x02 \x03(\x0b\x32\x14.usher.fraud.v1.Ring\"\x85\x01\n\rNeighbourhood\x12\x10\n\x08\x61\x63\x63ounts\x18\x01 \x03(\t\x12\x34\n\tresources\x18\x02 \x03(\x0b\x32!.usher.fraud.v1.NeighbourResource\x12,\n\x05\x65\x64ges\x18\x03 \x03(\x0b\x32\x1d.usher.fraud.v1.NeighbourEdge\"\x86\x01\n\x11NeighbourResource\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.usher.fraud.v1.ResourceKind\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x03 \x01(\r\x12\x0e\n\x06rarity\x18\x04 \x01(\x02\x12\x0e\n\x06weight\x18\x05 \x01(\x02\"\x9b\x01\n\rNeighbourEdge\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\r\x12\x10\n\x08resource\x18\x02 \x01(\r\x12\x33\n\x0f\x66irst_seen_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_seen_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x85\x01\n\x14SetRingStatusRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07ring_id\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.usher.fraud.v1.RingStatus\x12\x12\n\ndecided_by\x18\x04 \x01(\t\x12\x0c\n\x04note\x18\x05 \x01(\t\";\n\x15SetRingStatusResponse\x12\"\n\x04ring\x18\x01 \x01(\x0b\x32\x14.usher.fraud.v1.Ring\"Q\n\x16\x44\x65scribeAddressRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x13\n\x0bplace_flags\x18\x03 \x01(\r\"\xa5\x01\n\x17\x44\x65scribeAddressResponse\x12\x33\n\raddress_class\x18\x01 \x01(\x0e\x32\x1c.usher.fraud.v1.AddressClass\x12\x10\n\x08\x61\x63\x63ounts\x18\x02 \x01(\r\x12\x10\n\x08regulars\x18\x03 \x01(\x02\x12\x31\n\x07reasons\x18\x04 \x03(\x0b\x32 .usher.fraud.v1.ReputationReason\"U\n\x10ReputationReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x16\n\tage_hours\x18\x03 \x01(\x02H\x00\x88\x01\x01\x42\x0c\n\n_age_hours\"c\n\x0eSharedResource\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.usher.fraud.v1.ResourceKind\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63ounts\x18\x03 \x01(\r*u\n\nRingStatus\x12\x1b\n\x17RING_STATUS_UNSPECIFIED\x10\x00\x12\x14\n\x10RING_STATUS_OPEN\x10\x01\x12\x19\n\x15RING_STATUS_CONFIRMED\x10\x02\x12\x19\n\x15RING_STATUS_DISMISSED\x10\x03*\xe1\x01\n\x0c\x41\x64\x64ressClass\x12\x1d\n\x19\x41\x44\x44RESS_CLASS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41\x44\x44RESS_CLASS_HOUSEHOLD\x10\x01\x12\x19\n\x15\x41\x44\x44RESS_CLASS_CARRIER\x10\x02\x12\x18\n\x14\x41\x44\x44RESS_CLASS_CAMPUS\x10\x03\x12\x15\n\x11\x41\x44\x44RESS_CLASS_VPN\x10\x04\x12\x17\n\x13\x41\x44\x44RESS_CLASS_RELAY\x10\x05\x12\x19\n\x15\x41\x44\x44RESS_CLASS_HOSTING\x10\x06\x12\x15\n\x11\x41\x44\x44RESS_CLASS_TOR\x10\x07*\xbf\x01\n\x0cResourceKind\x12\x1d\n\x19RESOURCE_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14RESOURCE_KIND_DEVICE\x10\x01\x12\x19\n\x15RESOURCE_KIND_PAYMENT\x10\x02\x12\x19\n\x15RESOURCE_KIND_ADDRESS\x10\x03\x12\x1e\n\x1aRESOURCE_KIND_EMAIL_DOMAIN\x10\x04\x12 \n\x1cRESOURCE_KIND_SIGNUP_ADDRESS\x10\x05\x32\xfc\x04\n\x0c\x46raudService\x12Y\n\x0c\x41ssessEvents\x12#.usher.fraud.v1.AssessEventsRequest\x1a$.usher.fraud.v1.AssessEventsResponse\x12J\n\x07Restore\x12\x1e.usher.fraud.v1.RestoreRequest\x1a\x1f.usher.fraud.v1.RestoreResponse\x12P\n\tListRings\x12 .usher.fraud.v1.ListRingsRequest\x1a!.usher.fraud.v1.ListRingsResponse\x12J\n\x07GetRing\x12\x1e.usher.fraud.v1.GetRingRequest\x1a\x1f.usher.fraud.v1.GetRingResponse\x12\x65\n\x10GetNeighbourhood\x12\'.usher.fraud.v1.GetNeighbourhoodRequest\x1a(.usher.fraud.v1.GetNeighbourhoodResponse\x12\\\n\rSetRingStatus\x12$.usher.fraud.v1.SetRingStatusRequest\x1a%.usher.fraud.v1.SetRingStatusResponse\x12\x62\n\x0f\x44\x65scribeAddress\x12&.usher.fraud.v1.DescribeAddressRequest\x1a\'.usher.fraud.v1.DescribeAddressResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'usher.fraud.v1.fraud_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESOURCEKIND']._serialized_start=1170
-  _globals['_RESOURCEKIND']._serialized_end=1361
+  _globals['_RINGSTATUS']._serialized_start=2785
+  _globals['_RINGSTATUS']._serialized_end=2902
+  _globals['_ADDRESSCLASS']._serialized_start=2905
+  _globals['_ADDRESSCLASS']._serialized_end=3130
+  _globals['_RESOURCEKIND']._serialized_start=3133
+  _globals['_RESOURCEKIND']._serialized_end=3324
   _globals['_ASSESSEVENTSREQUEST']._serialized_start=108
   _globals['_ASSESSEVENTSREQUEST']._serialized_end=294
   _globals['_ASSESSEVENTSRESPONSE']._serialized_start=296
@@ -43,14 +47,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESTOREREQUEST']._serialized_end=540
   _globals['_RESTORERESPONSE']._serialized_start=542
   _globals['_RESTORERESPONSE']._serialized_end=604
-  _globals['_LISTRINGSREQUEST']._serialized_start=606
-  _globals['_LISTRINGSREQUEST']._serialized_end=702
-  _globals['_LISTRINGSRESPONSE']._serialized_start=704
-  _globals['_LISTRINGSRESPONSE']._serialized_end=785
-  _globals['_RING']._serialized_start=788
-  _globals['_RING']._serialized_end=1066
-  _globals['_SHAREDRESOURCE']._serialized_start=1068
-  _globals['_SHAREDRESOURCE']._serialized_end=1167
-  _globals['_FRAUDSERVICE']._serialized_start=1364
-  _globals['_FRAUDSERVICE']._serialized_end=1627
+  _globals['_LISTRINGSREQUEST']._serialized_start=607
+  _globals['_LISTRINGSREQUEST']._serialized_end=747
+  _globals['_LISTRINGSRESPONSE']._serialized_start=749
+  _globals['_LISTRINGSRESPONSE']._serialized_end=830
+  _globals['_RING']._serialized_start=833
+  _globals['_RING']._serialized_end=1319
+  _globals['_FINDING']._serialized_start=1321
+  _globals['_FINDING']._serialized_end=1376
+  _globals['_GETRINGREQUEST']._serialized_start=1378
+  _globals['_GETRINGREQUEST']._serialized_end=1427
+  _globals['_GETRINGRESPONSE']._serialized_start=1429
+  _globals['_GETRINGRESPONSE']._serialized_end=1536
+  _globals['_GETNEIGHBOURHOODREQUEST']._serialized_start=1538
+  _globals['_GETNEIGHBOURHOODREQUEST']._serialized_end=1596
+  _globals['_GETNEIGHBOURHOODRESPONSE']._serialized_start=1598
+  _globals['_GETNEIGHBOURHOODRESPONSE']._serialized_end=1716
+  _globals['_NEIGHBOURHOOD']._serialized_start=1719
+  _globals['_NEIGHBOURHOOD']._serialized_end=1852
+  _globals['_NEIGHBOURRESOURCE']._serialized_start=1855
+  _globals['_NEIGHBOURRESOURCE']._serialized_end=1989
+  _globals['_NEIGHBOUREDGE']._serialized_start=1992
+  _globals['_NEIGHBOUREDGE']._serialized_end=2147
+  _globals['_SETRINGSTATUSREQUEST']._serialized_start=2150
+  _globals['_SETRINGSTATUSREQUEST']._serialized_end=2283
+  _globals['_SETRINGSTATUSRESPONSE']._serialized_start=2285
+  _globals['_SETRINGSTATUSRESPONSE']._serialized_end=2344
+  _globals['_DESCRIBEADDRESSREQUEST']._serialized_start=2346
+  _globals['_DESCRIBEADDRESSREQUEST']._serialized_end=2427
+  _globals['_DESCRIBEADDRESSRESPONSE']._serialized_start=2430
+  _globals['_DESCRIBEADDRESSRESPONSE']._serialized_end=2595
+  _globals['_REPUTATIONREASON']._serialized_start=2597
+  _globals['_REPUTATIONREASON']._serialized_end=2682
+  _globals['_SHAREDRESOURCE']._serialized_start=2684
+  _globals['_SHAREDRESOURCE']._serialized_end=2783
+  _globals['_FRAUDSERVICE']._serialized_start=3327
+  _globals['_FRAUDSERVICE']._serialized_end=3963
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,24 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class RingStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RING_STATUS_UNSPECIFIED: _ClassVar[RingStatus]
+    RING_STATUS_OPEN: _ClassVar[RingStatus]
+    RING_STATUS_CONFIRMED: _ClassVar[RingStatus]
+    RING_STATUS_DISMISSED: _ClassVar[RingStatus]
+
+class AddressClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ADDRESS_CLASS_UNSPECIFIED: _ClassVar[AddressClass]
+    ADDRESS_CLASS_HOUSEHOLD: _ClassVar[AddressClass]
+    ADDRESS_CLASS_CARRIER: _ClassVar[AddressClass]
+    ADDRESS_CLASS_CAMPUS: _ClassVar[AddressClass]
+    ADDRESS_CLASS_VPN: _ClassVar[AddressClass]
+    ADDRESS_CLASS_RELAY: _ClassVar[AddressClass]
+    ADDRESS_CLASS_HOSTING: _ClassVar[AddressClass]
+    ADDRESS_CLASS_TOR: _ClassVar[AddressClass]
+
 class ResourceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RESOURCE_KIND_UNSPECIFIED: _ClassVar[ResourceKind]
@@ -19,6 +37,18 @@ class ResourceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESOURCE_KIND_ADDRESS: _ClassVar[ResourceKind]
     RESOURCE_KIND_EMAIL_DOMAIN: _ClassVar[ResourceKind]
     RESOURCE_KIND_SIGNUP_ADDRESS: _ClassVar[ResourceKind]
+RING_STATUS_UNSPECIFIED: RingStatus
+RING_STATUS_OPEN: RingStatus
+RING_STATUS_CONFIRMED: RingStatus
+RING_STATUS_DISMISSED: RingStatus
+ADDRESS_CLASS_UNSPECIFIED: AddressClass
+ADDRESS_CLASS_HOUSEHOLD: AddressClass
+ADDRESS_CLASS_CARRIER: AddressClass
+ADDRESS_CLASS_CAMPUS: AddressClass
+ADDRESS_CLASS_VPN: AddressClass
+ADDRESS_CLASS_RELAY: AddressClass
+ADDRESS_CLASS_HOSTING: AddressClass
+ADDRESS_CLASS_TOR: AddressClass
 RESOURCE_KIND_UNSPECIFIED: ResourceKind
 RESOURCE_KIND_DEVICE: ResourceKind
 RESOURCE_KIND_PAYMENT: ResourceKind
@@ -77,16 +107,18 @@ class RestoreResponse(_message.Message):
     def __init__(self, applied: _Optional[int] = ..., applied_through_ms: _Optional[int] = ...) -> None: ...
 
 class ListRingsRequest(_message.Message):
-    __slots__ = ("tenant", "page_size", "page_token", "minimum_score")
+    __slots__ = ("tenant", "page_size", "page_token", "minimum_score", "status")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     MINIMUM_SCORE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     page_size: int
     page_token: str
     minimum_score: float
-    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., minimum_score: _Optional[float] = ...) -> None: ...
+    status: RingStatus
+    def __init__(self, tenant: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., minimum_score: _Optional[float] = ..., status: _Optional[_Union[RingStatus, str]] = ...) -> None: ...
 
 class ListRingsResponse(_message.Message):
     __slots__ = ("rings", "next_page_token")
@@ -97,7 +129,7 @@ class ListRingsResponse(_message.Message):
     def __init__(self, rings: _Optional[_Iterable[_Union[Ring, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Ring(_message.Message):
-    __slots__ = ("ring_id", "members", "member_count", "score", "shared", "first_seen_time", "last_seen_time", "flagged", "innocent_explanations")
+    __slots__ = ("ring_id", "members", "member_count", "score", "shared", "first_seen_time", "last_seen_time", "flagged", "innocent_explanations", "status", "confidence", "findings", "decided_by", "decided_time", "note", "why_not")
     RING_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     MEMBER_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +139,13 @@ class Ring(_message.Message):
     LAST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
     FLAGGED_FIELD_NUMBER: _ClassVar[int]
     INNOCENT_EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_TIME_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    WHY_NOT_FIELD_NUMBER: _ClassVar[int]
     ring_id: str
     members: _containers.RepeatedScalarFieldContainer[str]
     member_count: int
@@ -116,7 +155,144 @@ class Ring(_message.Message):
     last_seen_time: _timestamp_pb2.Timestamp
     flagged: bool
     innocent_explanations: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, ring_id: _Optional[str] = ..., members: _Optional[_Iterable[str]] = ..., member_count: _Optional[int] = ..., score: _Optional[float] = ..., shared: _Optional[_Iterable[_Union[SharedResource, _Mapping]]] = ..., first_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flagged: _Optional[bool] = ..., innocent_explanations: _Optional[_Iterable[str]] = ...) -> None: ...
+    status: RingStatus
+    confidence: float
+    findings: _containers.RepeatedCompositeFieldContainer[Finding]
+    decided_by: str
+    decided_time: _timestamp_pb2.Timestamp
+    note: str
+    why_not: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, ring_id: _Optional[str] = ..., members: _Optional[_Iterable[str]] = ..., member_count: _Optional[int] = ..., score: _Optional[float] = ..., shared: _Optional[_Iterable[_Union[SharedResource, _Mapping]]] = ..., first_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., flagged: _Optional[bool] = ..., innocent_explanations: _Optional[_Iterable[str]] = ..., status: _Optional[_Union[RingStatus, str]] = ..., confidence: _Optional[float] = ..., findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., decided_by: _Optional[str] = ..., decided_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., note: _Optional[str] = ..., why_not: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("code", "points", "values")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    points: float
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, code: _Optional[str] = ..., points: _Optional[float] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class GetRingRequest(_message.Message):
+    __slots__ = ("tenant", "ring_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RING_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    ring_id: str
+    def __init__(self, tenant: _Optional[str] = ..., ring_id: _Optional[str] = ...) -> None: ...
+
+class GetRingResponse(_message.Message):
+    __slots__ = ("ring", "neighbourhood")
+    RING_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURHOOD_FIELD_NUMBER: _ClassVar[int]
+    ring: Ring
+    neighbourhood: Neighbourhood
+    def __init__(self, ring: _Optional[_Union[Ring, _Mapping]] = ..., neighbourhood: _Optional[_Union[Neighbourhood, _Mapping]] = ...) -> None: ...
+
+class GetNeighbourhoodRequest(_message.Message):
+    __slots__ = ("tenant", "user_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    user_id: str
+    def __init__(self, tenant: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
+
+class GetNeighbourhoodResponse(_message.Message):
+    __slots__ = ("neighbourhood", "groups")
+    NEIGHBOURHOOD_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    neighbourhood: Neighbourhood
+    groups: _containers.RepeatedCompositeFieldContainer[Ring]
+    def __init__(self, neighbourhood: _Optional[_Union[Neighbourhood, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[Ring, _Mapping]]] = ...) -> None: ...
+
+class Neighbourhood(_message.Message):
+    __slots__ = ("accounts", "resources", "edges")
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    EDGES_FIELD_NUMBER: _ClassVar[int]
+    accounts: _containers.RepeatedScalarFieldContainer[str]
+    resources: _containers.RepeatedCompositeFieldContainer[NeighbourResource]
+    edges: _containers.RepeatedCompositeFieldContainer[NeighbourEdge]
+    def __init__(self, accounts: _Optional[_Iterable[str]] = ..., resources: _Optional[_Iterable[_Union[NeighbourResource, _Mapping]]] = ..., edges: _Optional[_Iterable[_Union[NeighbourEdge, _Mapping]]] = ...) -> None: ...
+
+class NeighbourResource(_message.Message):
+    __slots__ = ("kind", "fingerprint", "accounts", "rarity", "weight")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    RARITY_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    kind: ResourceKind
+    fingerprint: str
+    accounts: int
+    rarity: float
+    weight: float
+    def __init__(self, kind: _Optional[_Union[ResourceKind, str]] = ..., fingerprint: _Optional[str] = ..., accounts: _Optional[int] = ..., rarity: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class NeighbourEdge(_message.Message):
+    __slots__ = ("account", "resource", "first_seen_time", "last_seen_time")
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
+    account: int
+    resource: int
+    first_seen_time: _timestamp_pb2.Timestamp
+    last_seen_time: _timestamp_pb2.Timestamp
+    def __init__(self, account: _Optional[int] = ..., resource: _Optional[int] = ..., first_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SetRingStatusRequest(_message.Message):
+    __slots__ = ("tenant", "ring_id", "status", "decided_by", "note")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RING_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    ring_id: str
+    status: RingStatus
+    decided_by: str
+    note: str
+    def __init__(self, tenant: _Optional[str] = ..., ring_id: _Optional[str] = ..., status: _Optional[_Union[RingStatus, str]] = ..., decided_by: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class SetRingStatusResponse(_message.Message):
+    __slots__ = ("ring",)
+    RING_FIELD_NUMBER: _ClassVar[int]
+    ring: Ring
+    def __init__(self, ring: _Optional[_Union[Ring, _Mapping]] = ...) -> None: ...
+
+class DescribeAddressRequest(_message.Message):
+    __slots__ = ("tenant", "ip_address", "place_flags")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    IP_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    ip_address: str
+    place_flags: int
+    def __init__(self, tenant: _Optional[str] = ..., ip_address: _Optional[str] = ..., place_flags: _Optional[int] = ...) -> None: ...
+
+class DescribeAddressResponse(_message.Message):
+    __slots__ = ("address_class", "accounts", "regulars", "reasons")
+    ADDRESS_CLASS_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    REGULARS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    address_class: AddressClass
+    accounts: int
+    regulars: float
+    reasons: _containers.RepeatedCompositeFieldContainer[ReputationReason]
+    def __init__(self, address_class: _Optional[_Union[AddressClass, str]] = ..., accounts: _Optional[int] = ..., regulars: _Optional[float] = ..., reasons: _Optional[_Iterable[_Union[ReputationReason, _Mapping]]] = ...) -> None: ...
+
+class ReputationReason(_message.Message):
+    __slots__ = ("code", "count", "age_hours")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    AGE_HOURS_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    count: int
+    age_hours: float
+    def __init__(self, code: _Optional[str] = ..., count: _Optional[int] = ..., age_hours: _Optional[float] = ...) -> None: ...
 
 class SharedResource(_message.Message):
     __slots__ = ("kind", "fingerprint", "accounts")

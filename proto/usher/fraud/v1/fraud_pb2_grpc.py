@@ -50,6 +50,26 @@ class FraudServiceStub:
                 request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.ListRingsRequest.SerializeToString,
                 response_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.ListRingsResponse.FromString,
                 _registered_method=True)
+        self.GetRing = channel.unary_unary(
+                '/usher.fraud.v1.FraudService/GetRing',
+                request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetRingRequest.SerializeToString,
+                response_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetRingResponse.FromString,
+                _registered_method=True)
+        self.GetNeighbourhood = channel.unary_unary(
+                '/usher.fraud.v1.FraudService/GetNeighbourhood',
+                request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetNeighbourhoodRequest.SerializeToString,
+                response_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetNeighbourhoodResponse.FromString,
+                _registered_method=True)
+        self.SetRingStatus = channel.unary_unary(
+                '/usher.fraud.v1.FraudService/SetRingStatus',
+                request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusRequest.SerializeToString,
+                response_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusResponse.FromString,
+                _registered_method=True)
+        self.DescribeAddress = channel.unary_unary(
+                '/usher.fraud.v1.FraudService/DescribeAddress',
+                request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.DescribeAddressRequest.SerializeToString,
+                response_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.DescribeAddressResponse.FromString,
+                _registered_method=True)
 
 
 class FraudServiceServicer:
@@ -83,6 +103,39 @@ class FraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRing(self, request, context):
+        """One ring with its neighbourhood: members, what they share, and who else is on it.
+        Errors: NOT_FOUND (RING_UNKNOWN); a ring that ended in another one answers that one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNeighbourhood(self, request, context):
+        """An account's neighbourhood, and why it is or is not in a ring.
+        Errors: NOT_FOUND (ACCOUNT_UNTIED: the account shares nothing with anybody).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRingStatus(self, request, context):
+        """Sets what analysts found of a ring. A dismissed ring does not come back by itself: a group half of whose members
+        or more were dismissed stays dismissed. Idempotent.
+        Errors: NOT_FOUND (RING_UNKNOWN), INVALID_ARGUMENT (RING_STATUS_INVALID, NOTE_TOO_LONG).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeAddress(self, request, context):
+        """What an address is, and its reputation with reasons and their age, as seen by this tenant.
+        Errors: INVALID_ARGUMENT (ADDRESS_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FraudServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +153,26 @@ def add_FraudServiceServicer_to_server(servicer, server):
                     servicer.ListRings,
                     request_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.ListRingsRequest.FromString,
                     response_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.ListRingsResponse.SerializeToString,
+            ),
+            'GetRing': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRing,
+                    request_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetRingRequest.FromString,
+                    response_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetRingResponse.SerializeToString,
+            ),
+            'GetNeighbourhood': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNeighbourhood,
+                    request_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetNeighbourhoodRequest.FromString,
+                    response_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.GetNeighbourhoodResponse.SerializeToString,
+            ),
+            'SetRingStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRingStatus,
+                    request_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusRequest.FromString,
+                    response_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusResponse.SerializeToString,
+            ),
+            'DescribeAddress': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeAddress,
+                    request_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.DescribeAddressRequest.FromString,
+                    response_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.DescribeAddressResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +257,114 @@ class FraudService:
             '/usher.fraud.v1.FraudService/ListRings',
             usher_dot_fraud_dot_v1_dot_fraud__pb2.ListRingsRequest.SerializeToString,
             usher_dot_fraud_dot_v1_dot_fraud__pb2.ListRingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.fraud.v1.FraudService/GetRing',
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.GetRingRequest.SerializeToString,
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.GetRingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNeighbourhood(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.fraud.v1.FraudService/GetNeighbourhood',
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.GetNeighbourhoodRequest.SerializeToString,
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.GetNeighbourhoodResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRingStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.fraud.v1.FraudService/SetRingStatus',
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusRequest.SerializeToString,
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeAddress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.fraud.v1.FraudService/DescribeAddress',
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.DescribeAddressRequest.SerializeToString,
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.DescribeAddressResponse.FromString,
             options,
             channel_credentials,
             insecure,
