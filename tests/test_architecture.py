@@ -53,6 +53,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
 
 OFFLINE_MODULES: dict[str, frozenset[str]] = {
     # service -> modules of processes of their own: only these may import the training libraries
+    "fraud": frozenset({"communities", "sweep"}),
     "scoring": frozenset({"benchmark", "detector", "export", "train"}),
 }
 

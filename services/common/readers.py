@@ -394,6 +394,8 @@ def _can_do(outcome: int, codes: Sequence[int], actions: set[int]) -> list[str]:
         advice.append("Confirm that it is you when we ask for a second step.")
     if _R.ACTION_KIND_LIMIT_RATE in actions:
         advice.append("Wait a little before the next attempt.")
+    if _R.ACTION_KIND_OFFER_UPGRADE in actions:
+        advice.append("A larger plan or an extra member lets more people watch.")
     if _CAN_BE_STOLEN.intersection(codes):
         advice.append(
             "If this was not you, change your password and sign out of devices that you do not know."

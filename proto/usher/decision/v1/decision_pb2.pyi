@@ -128,6 +128,7 @@ class ActionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_KIND_LIMIT_RATE: _ClassVar[ActionKind]
     ACTION_KIND_OPEN_INCIDENT: _ClassVar[ActionKind]
     ACTION_KIND_NOTIFY: _ClassVar[ActionKind]
+    ACTION_KIND_OFFER_UPGRADE: _ClassVar[ActionKind]
 
 class EnforcedBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -313,6 +314,7 @@ ACTION_KIND_LIST_ADDRESS: ActionKind
 ACTION_KIND_LIMIT_RATE: ActionKind
 ACTION_KIND_OPEN_INCIDENT: ActionKind
 ACTION_KIND_NOTIFY: ActionKind
+ACTION_KIND_OFFER_UPGRADE: ActionKind
 ENFORCED_BY_UNSPECIFIED: EnforcedBy
 ENFORCED_BY_CALLER: EnforcedBy
 ENFORCED_BY_USHER: EnforcedBy
