@@ -51,7 +51,7 @@ if ARGV[5] == '1' then
       end
     end
   end
-  for _, kind in ipairs({'a:', 'c:', 'l:', 'k:', 't:', 'x:', 'w:fa:', 'w:fw:', 'w:xa:', 'w:xc:'}) do
+  for _, kind in ipairs({'a:', 'c:', 'l:', 'k:', 't:', 'x:', 'v:', 'w:fa:', 'w:fw:', 'w:xa:', 'w:xc:'}) do
     taken = taken + call('DEL', prefix .. kind .. user)
   end
 end

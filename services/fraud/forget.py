@@ -108,7 +108,7 @@ def told_shard(
     if table == "accounts":
         entry = shard.get(user)
         if entry is not None:
-            yield "account", told_account(entry.household, entry.created_ms, entry.devices)
+            yield "account", told_account(entry.household, entry.created_ms, len(entry.devices))
             for part in _cut(entry.places, PLACE_BYTES):
                 yield "places", next(told_places([part]))
             for row in told_acts(entry.acts):

@@ -46,6 +46,8 @@ ACTS_CAP = 24
 """Acts kept for an account."""
 STREAMS_CAP = 16
 """Streams kept for an account."""
+DEVICES_CAP = 16
+"""Devices of an account that are told apart: those of the smallest CRC-32."""
 SOFT_CAP = 12
 """Addresses, domains and sign-up addresses remembered of an account: the newest."""
 COMPONENT_CAP = 512
@@ -321,7 +323,7 @@ class AccountFacts(NamedTuple):
     created_ms: int = 0
     """When it was opened, Unix milliseconds; 0: not known."""
     devices: int = 0
-    """Devices it uses; 0: not known."""
+    """Devices it uses, at most DEVICES_CAP; 0: not known."""
 
 
 class AddressFacts(NamedTuple):

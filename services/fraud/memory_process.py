@@ -12,6 +12,7 @@ import asyncio
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from zlib import crc32
 
 from services.common.errors import StateBehind
 from services.fraud.memory import (
@@ -26,6 +27,7 @@ from services.fraud.memory import (
     DAYS_MASK,
     DEGREE_CAP,
     DEVICE,
+    DEVICES_CAP,
     DOMAIN,
     EDGE_RETENTION_MS,
     EDGE_WINDOW_MS,
@@ -130,7 +132,7 @@ class Account:
         self.household_ms = 0
         self.household = ""
         self.created_ms = 0
-        self.devices = 0
+        self.devices: set[int] = set()
         self.places = b""
         self.acts = b""
         self.soft: dict[str, int] = {}
@@ -235,22 +237,25 @@ class TenantMemory:
             self._accounts.insert(user, account)
         if time_ms > account.seen_ms:
             account.seen_ms = time_ms
-        device_accounts, device_since, _ = self._edge(self._devices, DEVICE, device, user, time_ms, account)
-        payment_accounts = (
-            self._edge(self._payments, PAYMENT, payment, user, time_ms, account)[0] if payment else 0
-        )
+        code = crc32(device.encode())
+        if code not in account.devices:
+            account.devices.add(code)
+            if len(account.devices) > DEVICES_CAP:
+                account.devices.remove(max(account.devices))
+        device_accounts, device_since, _ = self._edge(self._devices, DEVICE, device, user, time_ms)
+        payment_accounts = self._edge(self._payments, PAYMENT, payment, user, time_ms)[0] if payment else 0
         address_accounts = address_since = address_days = 0
         if address:
             address_accounts, address_since, address_days = self._edge(
-                self._addresses, ADDRESS, address, user, time_ms, account, ADDRESS_WINDOW_MS
+                self._addresses, ADDRESS, address, user, time_ms, ADDRESS_WINDOW_MS
             )
             _support(account, "i:" + address, time_ms)
         if domain:
             _support(account, "e:" + domain, time_ms)
-            self._edge(self._domains, DOMAIN, domain, user, time_ms, account, 0)
+            self._edge(self._domains, DOMAIN, domain, user, time_ms, 0)
         if signup:
             _support(account, "s:" + signup, time_ms)
-            self._edge(self._signups, SIGNUP, signup, user, time_ms, account, 0)
+            self._edge(self._signups, SIGNUP, signup, user, time_ms, 0)
         if household and (time_ms, household) > (account.household_ms, account.household):
             account.household_ms, account.household = time_ms, household
         if created_ms and not (account.created_ms and account.created_ms <= created_ms):
@@ -299,14 +304,12 @@ class TenantMemory:
         resource: str,
         user: str,
         time_ms: int,
-        account: Account,
         window_ms: int = EDGE_WINDOW_MS,
     ) -> tuple[int, int, int]:
         """(other accounts within the window, first seen, days before this one) of an edge, before it is applied."""
         edges: EdgeSet | None = table.get(resource)
         if edges is None:
             table.insert(resource, {user: (time_ms, time_ms, 1)})
-            account.devices += kind == DEVICE
             return 0, 0, 0
         edge = edges.get(user)
         first = days = 0
@@ -343,17 +346,14 @@ class TenantMemory:
                 alive -= 1
             alive = estimate(alive, others, threshold)
         if edge is None:
-            self._new_edge(edges, kind, resource, user, time_ms, account)
+            self._new_edge(edges, kind, resource, user, time_ms)
         return alive, first, days
 
-    def _new_edge(
-        self, edges: EdgeSet, kind: str, resource: str, user: str, time_ms: int, account: Account
-    ) -> None:
+    def _new_edge(self, edges: EdgeSet, kind: str, resource: str, user: str, time_ms: int) -> None:
         marker = edges.get(_THRESHOLD)
         if marker is None and len(edges) < DEGREE_CAP:
             other = next(iter(edges))
             edges[user] = (time_ms, time_ms, 1)
-            account.devices += kind == DEVICE
             if kind in HARD:
                 self._tie(user, other, (kind, resource), 2 if len(edges) == 2 else 1)
             return
@@ -408,7 +408,7 @@ class TenantMemory:
             if known is None:
                 accounts[name] = AccountFacts()
             else:
-                accounts[name] = AccountFacts(known.household, known.created_ms, known.devices)
+                accounts[name] = AccountFacts(known.household, known.created_ms, len(known.devices))
         resources = []
         tables = {kind: self.tables[table] for table, kind in KINDS.items()}
         for kind, name in (*state.resources, *self._soft(state)):
@@ -605,7 +605,7 @@ def _dump_account(account: Account) -> list[Any]:
         account.household_ms,
         account.household,
         account.created_ms,
-        account.devices,
+        sorted(account.devices),
         account.places.hex(),
         account.acts.hex(),
         {name: list(stream) for name, stream in streams.items()},
@@ -615,9 +615,8 @@ def _dump_account(account: Account) -> list[Any]:
 
 def _load_account(content: list[Any]) -> Account:
     account = Account()
-    account.seen_ms, account.household_ms, account.household, account.created_ms, account.devices = content[
-        :5
-    ]
+    account.seen_ms, account.household_ms, account.household, account.created_ms = content[:4]
+    account.devices = set(content[4])
     account.places, account.acts = bytes.fromhex(content[5]), bytes.fromhex(content[6])
     account.streams = {name: Stream(*stream) for name, stream in content[7].items()} or None
     account.soft = content[8]

@@ -161,9 +161,6 @@ local function edge(kind, resource, user, time, prio, window)
     local value = number(time) .. ',' .. number(time) .. ',1,' .. number(prio)
     if not marker and count < limits.degree_cap then
       call('HSET', key, user, value)
-      if kind == 'd' then
-        call('HINCRBY', prefix .. 'a:' .. user, 'd', 1)
-      end
       if other and (kind == 'd' or kind == 'p') then
         tie(user, other, kind .. ':' .. resource, count == 1 and 2 or 1)
       end
@@ -202,6 +199,14 @@ local function add_to_window(key, member, time, span)
   call('ZREMRANGEBYSCORE', key, '-inf', number(tonumber(newest[2]) - span))
   call('ZREMRANGEBYRANK', key, 0, -(limits.window_cap + 1))
   call('PEXPIRE', key, span + limits.lateness)
+end
+
+local function uses(user, code)
+  local key = prefix .. 'v:' .. user
+  if call('ZADD', key, code, code) == 1 then
+    call('ZREMRANGEBYRANK', key, limits.devices_cap, -1)
+  end
+  call('PEXPIRE', key, limits.edge_retention)
 end
 
 local function account(user, time, household, created)
@@ -296,7 +301,7 @@ end
 local answer = {applied}
 for i, item in ipairs(cjson.decode(ARGV[5])) do
   local event, user, device, payment, address, household, time, place, domain, signup, created, act, stream, ended,
-    reads, adds, prio = unpack(item)
+    reads, adds, prio, code = unpack(item)
   local root = root_of(user)
   local members, ties = 0, 0
   if root then
@@ -326,6 +331,7 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
     support(user, 's:' .. signup, time)
   end
   account(user, time, household, created)
+  uses(user, code)
   local before, after, acts, streams = '', '', '', {}
   if place ~= '' then
     before, after = locate(user, time, place)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from services.fraud.memory import (
     COMPONENT_CAP,
     COMPONENT_RESOURCES_CAP,
     DEGREE_CAP,
+    DEVICES_CAP,
     EDGE_RETENTION_MS,
     EDGE_WINDOW_MS,
     LATENESS_MS,
@@ -68,7 +70,7 @@ _HASHES = frozenset(("a", "t", *_EDGES))
 _SETS = frozenset(("m", "r"))
 _STRINGS = frozenset(("c", "z"))
 # Keys that are an account's own.
-_OWN = ("a", "c", "l", "k", "t", "x", "m", "r", "z", *(f"w:{kind}" for kind in sorted(OF_ACCOUNT)))
+_OWN = ("a", "c", "l", "k", "t", "x", "v", "m", "r", "z", *(f"w:{kind}" for kind in sorted(OF_ACCOUNT)))
 LIMITS = orjson.dumps(
     {
         "degree_cap": DEGREE_CAP,
@@ -79,6 +81,7 @@ LIMITS = orjson.dumps(
         "acts_cap": ACTS_CAP,
         "streams_cap": STREAMS_CAP,
         "soft_cap": SOFT_CAP,
+        "devices_cap": DEVICES_CAP,
         "edge_window": EDGE_WINDOW_MS,
         "address_window": ADDRESS_WINDOW_MS,
         "edge_retention": EDGE_RETENTION_MS,
@@ -185,19 +188,22 @@ class RedisMemory:
             shared = sorted(resource.decode() for resource in resources)
             pipe = self._client.pipeline(transaction=False)
             for member in accounts:
-                pipe.hmget(f"{prefix}a:{member}", "h", "c", "d")
+                pipe.hmget(f"{prefix}a:{member}", "h", "c")
+            for member in accounts:
+                pipe.zcard(f"{prefix}v:{member}")
             for member in accounts:
                 pipe.zrange(f"{prefix}x:{member}", 0, -1)
             rows = await pipe.execute()
-            soft = {name.decode() for names in rows[len(accounts) :] for name in names}
+            many = len(accounts)
+            soft = {name.decode() for names in rows[2 * many :] for name in names}
             shared += sorted(soft)
             pipe = self._client.pipeline(transaction=False)
             for resource in shared:
                 pipe.hgetall(prefix + resource)
             found = await pipe.execute()
         facts = {
-            member: AccountFacts((row[0] or b"").decode(), int(row[1] or 0), int(row[2] or 0))
-            for member, row in zip(accounts, rows, strict=False)
+            member: AccountFacts((row[0] or b"").decode(), int(row[1] or 0), devices)
+            for member, row, devices in zip(accounts, rows[:many], rows[many : 2 * many], strict=True)
         }
         listed = []
         for resource, row in zip(shared, found, strict=True):
@@ -239,7 +245,8 @@ class RedisMemory:
             known: Any = await self._client.hgetall(f"{prefix}a:{account}")
             facts = {key.decode(): value.decode() for key, value in known.items()}
             if facts:
-                created, devices = int(facts.get("c", 0)), int(facts.get("d", 0))
+                created = int(facts.get("c", 0))
+                devices = int(await self._client.zcard(f"{prefix}v:{account}"))
                 found.append(("account", told_account(facts.get("h", ""), created, devices)))
             places: Any = await self._client.zrange(f"{prefix}l:{account}", 0, -1)
             found += [("places", one) for one in told_places([bytes.fromhex(p.decode()) for p in places])]
@@ -369,6 +376,7 @@ def _row(sighting: Sighting) -> list:
         [(f"{kind}:{key}", time_ms - within, excluded) for kind, key, within, excluded in sighting.reads],
         [(f"{kind}:{key}", member, WINDOWS[kind].span_ms) for kind, key, member in sighting.adds],
         priority(sighting.user),
+        zlib.crc32(sighting.device.encode()),
     ]
 
 
