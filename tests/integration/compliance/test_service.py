@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -447,6 +448,29 @@ async def test_what_the_ledger_refuses(running: Running, change: dict[str, Any],
     assert caught.value.reason == reason
     if reason == "CONSENT_RECORD_INVALID":
         assert [one.field for one in caught.value.violations] == ["records[0].act", "records[0].purpose"]
+
+
+async def test_impact_is_estimated_with_the_fines_of_the_policy_set(running: Running) -> None:
+    inputs = (
+        b"period: {from: 2026-01-01, to: 2027-01-01}\n"
+        b"violations: [{regulation: EU_GDPR, rule: r, subject: a, confirmed: true}]\n"
+        b"assumptions: {enforcement: {default: {probability: [0.01, 0.1], share_of_maximum: [0.1, 0.5]}}}\n"
+    )
+    request = compliance_pb2.EstimateImpactRequest(policy_set=running.policy_set, inputs=inputs)
+    first = await running.stub.EstimateImpact(request)
+
+    assert json.loads(first.estimate_json)["value"]["fines"] == {"low": 20_000, "high": 1_000_000}
+    assert await running.stub.EstimateImpact(request) == first
+    for wrong, problem in (
+        (b"violations: 1", "violations is a list"),
+        (b"[" * 100_000, "nests more than"),
+        (b" " * (3 << 20), "at most"),
+    ):
+        with pytest.raises(InvalidArgument, match=problem) as caught:
+            await running.stub.EstimateImpact(
+                compliance_pb2.EstimateImpactRequest(policy_set=running.policy_set, inputs=wrong)
+            )
+        assert caught.value.reason == "IMPACT_INPUTS_INVALID"
 
 
 async def test_the_process_serves_and_drains(short_tmp_path: Path) -> None:
