@@ -402,7 +402,9 @@ def _most_protective(fact: str, claims: Sequence[_Claim], conflicts: list[Confli
     if not said:
         return None
     source, value = min(said, key=lambda one: _PROTECTIVE.index(one[1]))
-    others = tuple(f"{who}={what}" for who, what in said if what != value)
+    # An agreement that the sender does not need contradicts nobody.
+    alike = {"granted", "not_required"} if value in ("granted", "not_required") else {value}
+    others = tuple(f"{who}={what}" for who, what in said if what not in alike)
     if others:
         conflicts.append(Conflict(fact, value, source, others))
     return value

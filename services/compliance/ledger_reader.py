@@ -64,6 +64,10 @@ class LedgerReader:
                 told[position] = (fact, theirs.version)
         return told
 
+    def forget(self, tenant: str, user_id: str) -> None:
+        """Drops what memory holds of a viewer: called when the viewer is erased."""
+        self._viewers.pop((tenant, user_id), None)
+
     async def _consents(self, tenant: str, user_ids: set[str]) -> dict[str, ViewerConsents]:
         versions = await self._store.versions(tenant, list(user_ids))
         found: dict[str, ViewerConsents] = {}

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from services.common.db import Database
 from services.common.errors import Conflict
-from services.compliance.ledger import ERASED, FIRST_CHAIN, Entry, completed, seal
+from services.compliance.ledger import ERASED, FIRST_CHAIN, Entry, completed, digest_of, seal
 from services.compliance.store import BIG, metadata, take_turns
 from usher.compliance.v1 import consent_pb2
 
@@ -28,7 +28,12 @@ consents = sa.Table(
     sa.Column("digest", sa.LargeBinary, nullable=False, comment="SHA-256 of salt and content"),
     sa.Column("chain", sa.LargeBinary, nullable=False, comment="SHA-256 of the row before and of this one"),
     sa.Column("request_key", sa.LargeBinary, nullable=True, comment="16-byte hash of the request_id"),
-    sa.Column("request_digest", sa.LargeBinary, nullable=True, comment="of what was asked; null once erased"),
+    sa.Column(
+        "request_digest",
+        sa.LargeBinary,
+        nullable=True,
+        comment="of the first row's salt and what was asked: says nothing once the salt is erased",
+    ),
     sa.Column("request_rows", sa.SmallInteger, nullable=True, comment="rows that the request added"),
     sa.Column("user_id", sa.Text, nullable=True, comment="null once erased"),
     sa.Column("salt", sa.LargeBinary, nullable=True, comment="null once erased"),
@@ -133,7 +138,7 @@ class ConsentStore:
             if request_id:
                 rows[0] |= {
                     "request_key": key,
-                    "request_digest": asked.digest(),
+                    "request_digest": digest_of(rows[0]["salt"], asked.digest()),
                     "request_rows": len(rows),
                 }
             connection.execute(sa.insert(consents).values(rows))
@@ -141,13 +146,13 @@ class ConsentStore:
 
     def _earlier(self, connection: sa.Connection, tenant: str, key: bytes, asked: bytes) -> list[Entry]:
         first = connection.execute(
-            sa.select(consents.c.seq, consents.c.request_digest, consents.c.request_rows).where(
-                consents.c.tenant == tenant, consents.c.request_key == key
-            )
+            sa.select(
+                consents.c.seq, consents.c.salt, consents.c.request_digest, consents.c.request_rows
+            ).where(consents.c.tenant == tenant, consents.c.request_key == key)
         ).first()
         if first is None:
             return []
-        if first.request_digest is not None and bytes(first.request_digest) != asked:
+        if first.salt is not None and digest_of(bytes(first.salt), asked) != bytes(first.request_digest):
             raise Conflict(
                 "REQUEST_ID_CONFLICT", "this request_id was used for other records: draw a new one"
             )
@@ -216,22 +221,21 @@ class ConsentStore:
 
     def _erase(self, tenant: str, user_id: str, now_ms: int) -> int:
         with self._database.begin() as connection:
-            take_turns(self._database, connection, _MATTER, tenant)
-            theirs = sa.and_(consents.c.tenant == tenant, consents.c.user_id == user_id)
-            places = list(
-                connection.execute(sa.select(consents.c.seq).where(theirs).order_by(consents.c.seq)).scalars()
-            )
-            if not places:
-                return 0
-            connection.execute(
-                sa.update(consents)
-                .where(theirs)
-                .values(user_id=None, salt=None, content=None, request_digest=None)
-            )
-            content = ",".join(map(str, places)).encode()
-            previous = self._head(connection, tenant)
-            entry = seal(tenant, previous, ERASED, now_ms, None, secrets.token_bytes(_SALT_BYTES), content)
-            connection.execute(sa.insert(consents).values([_row(entry)]))
+            return self.erase_within(connection, tenant, user_id, now_ms)
+
+    def erase_within(self, connection: sa.Connection, tenant: str, user_id: str, now_ms: int) -> int:
+        """`erase` as a part of a transaction, in one of the database's threads."""
+        take_turns(self._database, connection, _MATTER, tenant)
+        theirs = sa.and_(consents.c.tenant == tenant, consents.c.user_id == user_id)
+        query = sa.select(consents.c.seq).where(theirs).order_by(consents.c.seq)
+        places = list(connection.execute(query).scalars())
+        if not places:
+            return 0
+        connection.execute(sa.update(consents).where(theirs).values(user_id=None, salt=None, content=None))
+        content = ",".join(map(str, places)).encode()
+        previous = self._head(connection, tenant)
+        entry = seal(tenant, previous, ERASED, now_ms, None, secrets.token_bytes(_SALT_BYTES), content)
+        connection.execute(sa.insert(consents).values([_row(entry)]))
         return len(places)
 
     def _entries(self, connection: sa.Connection, where: str, arguments: tuple[Any, ...]) -> list[Entry]:

@@ -79,6 +79,17 @@ async def test_what_another_process_records_is_seen_by_the_next_batch(database: 
     assert told[0][1] == 2
     await elsewhere.erase("acme", "ann", NOON_MS)
     assert await statuses(reader, event("ann")) == [None]
+    assert not reader._viewers
+
+
+async def test_a_viewer_is_forgotten_at_once(database: Database) -> None:
+    store = ConsentStore(database)
+    reader = LedgerReader(store)
+    await store.record("acme", "ann", [record(GIVEN)], "", NOON_MS)
+    assert await statuses(reader, event("ann")) == ["granted"]
+    reader.forget("acme", "ann")
+    reader.forget("acme", "ben")
+    assert not reader._viewers
 
 
 async def test_memory_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
