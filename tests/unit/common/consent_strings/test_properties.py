@@ -222,7 +222,7 @@ def read(text: str) -> Any:
         return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(mutated(tc_strings().map(encode_tcf)))
 def test_no_mutated_tc_string_is_misread(text: str) -> None:
     found = read(text)
@@ -233,7 +233,7 @@ def test_no_mutated_tc_string_is_misread(text: str) -> None:
         assert decode_tcf(encode_tcf(found)) == found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(tc_strings(), st.data())
 def test_a_cut_string_is_refused_or_lacks_whole_segments_and_zeros_alone(
     consent: TcString, data: Any
