@@ -589,6 +589,10 @@ class Pipeline:
             await self._ledger.flush()
         except UsherError as error:
             _answer(item, refused_result(item.event_id, error))
+        except Exception:  # noqa: BLE001
+            # A defect of ours, or of the database: the answer must come all the same.
+            self._log.exception("a failed event could not be kept")
+            _answer(item, refused_result(item.event_id, UsherError("INTERNAL", "internal error")))
         else:
             _answer(item, result)
 
