@@ -11,7 +11,7 @@ import orjson
 import sqlalchemy as sa
 
 from services.alerts import tables
-from services.alerts.grouping import Known, Telling, entity_key, group_key, step_id
+from services.alerts.grouping import OPENED, Known, Telling, entity_key, group_key, step_id
 from services.alerts.rules import Planned, Rules
 from services.common.db import Database
 from usher.alerts.v1 import alerts_pb2
@@ -112,7 +112,8 @@ def add_deliveries(
     plans: Sequence[tuple[Telling, alerts_pb2.Alert, Sequence[Planned]]],
 ) -> None:
     """Writes what is to be told. What was planned for later steps of the same alerts before is called off."""
-    cancel_steps(connection, [alert.alert_id for _, alert, _ in plans])
+    # Of an alert that just opened nothing was planned before.
+    cancel_steps(connection, [alert.alert_id for telling, alert, _ in plans if telling.change != OPENED])
     rows = [
         {
             "telling_id": step_id(telling.telling_id, planned.step),
