@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from gateway import alerts, consents, live, schemas
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
+from gateway.failed import failed_routes
 from gateway.problems import problem, problem_of
 from gateway.results import decided, decided_batch, json_response, submitted, submitted_batch
 from gateway.settings import TENANT, GatewaySettings
@@ -270,6 +271,15 @@ def create_app(
         answer = await call(ingest.GetDecision, "IngestService/GetDecision", message, deadline)
         event = answer.event if answer.HasField("event") else None
         return json_response(decision_to_json(answer.decision, event))
+
+    app.include_router(
+        failed_routes(
+            ingest,
+            call,
+            lambda request: tenant_of(request, settings.default_tenant),
+            settings.request_timeout,
+        )
+    )
 
     @app.get("/api/v1/accounting", **schemas.ACCOUNTING)
     async def get_accounting(request: Request) -> Response:

@@ -522,6 +522,150 @@ GET_DECISION: dict[str, Any] = {
     },
     "openapi_extra": {"parameters": [_TENANT_PARAMETER, _TRACE_PARAMETER]},
 }
+_FAILURE_FIELDS: Schema = {
+    "reason": _TEXT,
+    "message": _TEXT,
+    "errors": _list(
+        _object(
+            {
+                "field": _TEXT,
+                "reason": _TEXT,
+                "message": _TEXT,
+                "stage": _or_null({"type": "string", "enum": ["schema", "security", "sanitising"]}),
+            }
+        )
+    ),
+}
+FAILED_EVENT = _object(
+    {
+        "failed_id": _TEXT,
+        "event_id": _TEXT,
+        "failed_at": _TEXT,
+        "expires_at": _or_null(_TEXT),
+        "component": _TEXT,
+        "component_version": _TEXT,
+        **_FAILURE_FIELDS,
+        "replayed": {"type": "boolean"},
+        "replayed_at": _or_null(_TEXT),
+        "replays": _WHOLE,
+        "replay_failure": _or_null(_object(_FAILURE_FIELDS)),
+        "encrypted_under": _or_null(_TEXT),
+        "locked": {"type": "boolean"},
+        "event": {"anyOf": [{"type": "object"}, _TEXT]},
+    },
+    "event",
+)
+_REPLAYED = _object(
+    {
+        "failed_id": _TEXT,
+        "event_id": _or_null(_TEXT),
+        "status": {"type": "string", "enum": ["decided", "duplicate", "failed", "refused"]},
+        "decision": {"type": "object"},
+        **_FAILURE_FIELDS,
+    },
+    "decision",
+    *_FAILURE_FIELDS,
+)
+SECURITY = _object(
+    {
+        "since": _TEXT,
+        "stages": _list(_TEXT),
+        "classes": {
+            "type": "object",
+            "additionalProperties": _object({"patterns": _WHOLE, "hits": _WHOLE}),
+        },
+        "patterns": _list(
+            _object(
+                {
+                    "pattern_id": _TEXT,
+                    "attack": _TEXT,
+                    "about": _TEXT,
+                    "strict": {"type": "boolean"},
+                    "hits": _WHOLE,
+                }
+            )
+        ),
+    }
+)
+
+
+def _inline(description: str, schema: Schema) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+LIST_FAILED: dict[str, Any] = {
+    "summary": "Failed events, newest first",
+    "responses": {
+        200: _inline(
+            "A page, without the events themselves.",
+            _object({"failed_events": _list(FAILED_EVENT), "next_page_token": _or_null(_TEXT)}),
+        ),
+        422: _problem("A parameter is wrong; `errors` names it."),
+        **_COMMON,
+    },
+    "openapi_extra": {
+        "parameters": [
+            _query(
+                "limit",
+                "Failed events a page.",
+                {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+            ),
+            _query("page_token", "`next_page_token` of the last answer.", _TEXT),
+            _query("reason", "Only those that failed for this reason (SECURITY).", _TEXT),
+            _query("component", "Only those that this component failed (scoring).", _TEXT),
+            _query("open", "Only those that wait to be replayed.", {"type": "boolean", "default": False}),
+            _TENANT_PARAMETER,
+            _TRACE_PARAMETER,
+        ]
+    },
+}
+GET_FAILED: dict[str, Any] = {
+    "summary": "A failed event with what was sent",
+    "responses": {
+        200: _inline("The failed event.", FAILED_EVENT),
+        404: _problem("No failed event is kept under this id."),
+        **_COMMON,
+    },
+    "openapi_extra": {"parameters": [_TENANT_PARAMETER, _TRACE_PARAMETER]},
+}
+REPLAY_FAILED: dict[str, Any] = {
+    "summary": "Has failed events decided after all",
+    "description": (
+        "Idempotent: each is decided at most once, a repeat answers that decision. With `accept_attacks` what looks like "
+        "an attack is marked in the decision and no longer fails the event."
+    ),
+    "responses": {
+        200: _inline("One result a failed id, in order.", _object({"results": _list(_REPLAYED)})),
+        408: _problem("The body did not arrive in time."),
+        413: _problem("Too many bytes."),
+        422: _problem("The body is wrong; `errors` names what."),
+        429: _problem("The queue is full.", retry=True),
+        **_COMMON,
+    },
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _object(
+                        {
+                            "failed_ids": {**_list(_TEXT), "minItems": 1, "maxItems": 256},
+                            "accept_attacks": {"type": "boolean", "default": False},
+                        },
+                        "accept_attacks",
+                    )
+                }
+            },
+        },
+        "parameters": [_TENANT_PARAMETER, _TRACE_PARAMETER],
+    },
+}
+SECURITY_STATUS: dict[str, Any] = {
+    "summary": "Patterns of attack and how often each fitted",
+    "description": "Counted by the ingest process that answers, since it started.",
+    "responses": {200: _inline("The patterns.", SECURITY), **_COMMON},
+    "openapi_extra": {"parameters": [_TRACE_PARAMETER]},
+}
 ACCOUNTING: dict[str, Any] = {
     "summary": "The books",
     "description": (

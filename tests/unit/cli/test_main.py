@@ -36,13 +36,16 @@ ROOT = Path(__file__).parents[3]
         ),
         *(["alerts", name] for name in ("route", "deliveries", "replay", "incidents")),
         *(["lists", name] for name in ("block", "allow", "limit", "preview", "show", "lift")),
+        ["failed", "list"],
+        ["failed", "show"],
+        ["failed", "replay"],
     ],
 )
 def test_every_help_has_examples(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
     assert "Examples:\n  " in result.stdout
-    assert f"  usher {command[0] if command else 'up'}" in result.stdout
+    assert f"  usher {' '.join(command) or 'up'}" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["replay"])
