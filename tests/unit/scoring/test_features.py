@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,3 +201,13 @@ def test_without_a_zone_the_longitude_tells_the_hour() -> None:
     extractor = Extractor([0], [], places, {})
     extractor.read([event.SerializeToString()], 0, 1)
     assert extractor.finish().columns.hour.tolist() == [10]
+
+
+def test_the_page_of_features_is_fresh() -> None:
+    root = Path(features.__file__).parents[2]
+    script = root / "scripts" / "features_doc.py"
+    search = f"{root}{os.pathsep}{root / 'proto'}"
+    done = subprocess.run(
+        [sys.executable, str(script), "--check"], env={**os.environ, "PYTHONPATH": search}, check=False
+    )
+    assert done.returncode == 0, "run python scripts/features_doc.py"
