@@ -48,6 +48,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.compliance.v1.ConsentService/VerifyConsents": frozenset({"gateway", "operator"}),
     "/usher.scoring.v1.ScoringService/DecideEvents": frozenset({"ingest"}),
     "/usher.scoring.v1.ScoringService/ListFeatures": frozenset({"gateway", "operator"}),
+    "/usher.scoring.v1.ScoringService/ListSegments": frozenset({"gateway", "operator"}),
     "/usher.fraud.v1.FraudService/AssessEvents": frozenset({"ingest"}),
     "/usher.fraud.v1.FraudService/Restore": frozenset({"ingest"}),
     "/usher.fraud.v1.FraudService/ListRings": frozenset({"gateway", "operator"}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 from services.common.errors import FieldViolation, InvalidArgument
 from services.common.telemetry import keep_current_trace
@@ -57,6 +57,28 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
                 for feature in features.REGISTRY[start:stop]
             ],
             next_page_token=str(stop) if stop < features.WIDTH else "",
+        )
+
+    async def ListSegments(
+        self, request: scoring_pb2.ListSegmentsRequest, context: Any
+    ) -> scoring_pb2.ListSegmentsResponse:
+        rules = (await self._engines.get(request.policy_set)).rules
+        return scoring_pb2.ListSegmentsResponse(
+            segments=[
+                scoring_pb2.SegmentParameters(
+                    segment=cast(decision_pb2.Segment, number),
+                    threshold=one.threshold,
+                    points=one.points,
+                    sensitivity=one.sensitivity,
+                    channels=one.channels,
+                    support_priority=one.support_priority,
+                    new_devices_allowed=one.new_devices_allowed,
+                    second_factor=one.second_factor,
+                    session_limit=one.session_limit,
+                    learnt=float(rules.learnt[number]),
+                )
+                for number, one in enumerate(rules.segments, 1)
+            ]
         )
 
 

@@ -89,6 +89,16 @@ async def test_decides_over_a_real_server(policies: tuple[Path, str]) -> None:
         assert refused.reason == "NO_EVENTS"
         listed = await stub.ListFeatures(scoring_pb2.ListFeaturesRequest(policy_set=policy_set), timeout=20)
         assert listed.features[0].name == "events_1m"
+        told = await stub.ListSegments(scoring_pb2.ListSegmentsRequest(policy_set=policy_set), timeout=20)
+        by_segment = {one.segment: one for one in told.segments}
+        assert len(by_segment) == 6
+        suspicious = by_segment[decision_pb2.SEGMENT_SUSPICIOUS]
+        assert (suspicious.threshold, suspicious.second_factor, suspicious.session_limit) == (
+            3.0,
+            "always",
+            1,
+        )
+        assert by_segment[decision_pb2.SEGMENT_POWER].new_devices_allowed
     telemetry.shutdown()
 
 

@@ -76,6 +76,42 @@ class ListFeaturesResponse(_message.Message):
     next_page_token: str
     def __init__(self, features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class ListSegmentsRequest(_message.Message):
+    __slots__ = ("policy_set",)
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    policy_set: str
+    def __init__(self, policy_set: _Optional[str] = ...) -> None: ...
+
+class ListSegmentsResponse(_message.Message):
+    __slots__ = ("segments",)
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    segments: _containers.RepeatedCompositeFieldContainer[SegmentParameters]
+    def __init__(self, segments: _Optional[_Iterable[_Union[SegmentParameters, _Mapping]]] = ...) -> None: ...
+
+class SegmentParameters(_message.Message):
+    __slots__ = ("segment", "threshold", "points", "sensitivity", "channels", "support_priority", "new_devices_allowed", "second_factor", "session_limit", "learnt")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    SENSITIVITY_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    SUPPORT_PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    NEW_DEVICES_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    SECOND_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    SESSION_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    LEARNT_FIELD_NUMBER: _ClassVar[int]
+    segment: _decision_pb2.Segment
+    threshold: float
+    points: float
+    sensitivity: float
+    channels: _containers.RepeatedScalarFieldContainer[str]
+    support_priority: str
+    new_devices_allowed: bool
+    second_factor: str
+    session_limit: int
+    learnt: float
+    def __init__(self, segment: _Optional[_Union[_decision_pb2.Segment, str]] = ..., threshold: _Optional[float] = ..., points: _Optional[float] = ..., sensitivity: _Optional[float] = ..., channels: _Optional[_Iterable[str]] = ..., support_priority: _Optional[str] = ..., new_devices_allowed: _Optional[bool] = ..., second_factor: _Optional[str] = ..., session_limit: _Optional[int] = ..., learnt: _Optional[float] = ...) -> None: ...
+
 class Feature(_message.Message):
     __slots__ = ("name", "meaning", "unit", "minimum", "maximum", "default_when_unknown", "source")
     NAME_FIELD_NUMBER: _ClassVar[int]

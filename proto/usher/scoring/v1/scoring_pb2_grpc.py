@@ -45,6 +45,11 @@ class ScoringServiceStub:
                 request_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListFeaturesRequest.SerializeToString,
                 response_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListFeaturesResponse.FromString,
                 _registered_method=True)
+        self.ListSegments = channel.unary_unary(
+                '/usher.scoring.v1.ScoringService/ListSegments',
+                request_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.SerializeToString,
+                response_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.FromString,
+                _registered_method=True)
 
 
 class ScoringServiceServicer:
@@ -69,6 +74,13 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSegments(self, request, context):
+        """What a policy set does with the viewers of each segment. Errors: FAILED_PRECONDITION (POLICY_SET_UNKNOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +93,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.ListFeatures,
                     request_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListFeaturesRequest.FromString,
                     response_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListFeaturesResponse.SerializeToString,
+            ),
+            'ListSegments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSegments,
+                    request_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.FromString,
+                    response_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +155,33 @@ class ScoringService:
             '/usher.scoring.v1.ScoringService/ListFeatures',
             usher_dot_scoring_dot_v1_dot_scoring__pb2.ListFeaturesRequest.SerializeToString,
             usher_dot_scoring_dot_v1_dot_scoring__pb2.ListFeaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSegments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.scoring.v1.ScoringService/ListSegments',
+            usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.SerializeToString,
+            usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,
