@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, compliance, consent, failed, inspection, lists, scoring
+from cli import alerts, compliance, consent, failed, fraud, inspection, lists, scoring
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
 
@@ -36,6 +36,7 @@ app.add_typer(alerts.app)
 app.add_typer(lists.app)
 app.add_typer(scoring.app)
 app.add_typer(failed.app)
+app.add_typer(fraud.app)
 
 HomeOption = Annotated[
     Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")

@@ -357,13 +357,20 @@ class _Graph:
                 newcomers = [party for party in tie_ends if party not in taken]
                 best.update(newcomers)
                 taken.update(newcomers)
-        # What has no nucleus is looked at whole, so that it can be said why it is no ring.
-        rest = [
-            [p for p in tie_ends if p not in taken]
+        # What is in no nucleus is looked at with those it is tied to, so that it can be said why it is no ring.
+        loose = [
+            tie_ends
             for tie_ends, is_hard in zip(self.ends, hard, strict=True)
-            if is_hard
+            if is_hard and any(party not in taken for party in tie_ends)
         ]
-        nuclei += _connected([ends for ends in rest if len(ends) > 1])
+        for part in _connected([[p for p in tie_ends if p not in taken] for tie_ends in loose]):
+            nuclei.append(part)
+            taken |= part
+        alone = {party for tie_ends in loose for party in tie_ends} - {p for part in nuclei for p in part}
+        nuclei += [
+            {party, *(other for tie_ends in loose if party in tie_ends for other in tie_ends)}
+            for party in sorted(alone)
+        ]
         return [sorted(nucleus) for nucleus in nuclei]
 
     def _bridges(self) -> set[tuple[int, int]]:
