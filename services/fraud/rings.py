@@ -445,6 +445,7 @@ def _weigh(
     behind: dict[str, set[int]] = defaultdict(set)
     shared: list[Shared] = []
     edges: list[Edge] = []
+    spans: list[tuple[str, list[int]]] = []
     first_seen = []
     links = vertices = 0
     signup_places: set[str] = set()
@@ -460,6 +461,7 @@ def _weigh(
         if len(ours) < 2 or not specific:
             continue
         behind[tie.kind].update(ours)
+        spans.append((tie.kind, ours))
         links += len(ours)
         vertices += 1
         shared.append(Shared(tie.kind, tie.name, len(held), total))
@@ -530,6 +532,9 @@ def _weigh(
     if venue:
         innocent.append("one_venue")
         add("one_venue", -1.0, crowd)
+    if n <= 2 * parameters.household_accounts and _two_homes(spans, n):
+        innocent.append("passed_on")
+        add("passed_on", -4.0, n)
     one = max(addresses.values(), default=0)
     if one == len(members):
         innocent.append("one_address")
@@ -565,6 +570,19 @@ def _weigh(
         why_not=tuple(why_not),
         centrality=tuple(round(own[member] / max(own.values()), 3) for member in members) if own else (),
     )
+
+
+def _two_homes(spans: Sequence[tuple[str, Sequence[int]]], n: int) -> bool:
+    """Whether one device alone holds two or more groups together that each have evidence of their own.
+
+    So looks a device that went from one home to another where its times do not show it.
+    """
+    for number, (kind, ends) in enumerate(spans):
+        if kind == DEVICE and len(ends) > 2:
+            parts = _connected([other for place, (_, other) in enumerate(spans) if place != number])
+            if len(parts) > 1 and sum(map(len, parts)) >= 0.8 * n and max(map(len, parts)) <= 0.8 * n:
+                return True
+    return False
 
 
 def _signups(component: Component, members: set[str]) -> dict[str, int]:
