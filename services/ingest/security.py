@@ -7,11 +7,12 @@ nobody here: it is marked in the decision and counted, or fails the event where 
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+import re2
 
 from services.common.attacks.detector import Finding, Kind, inspect, is_word
 from services.common.errors import FieldViolation
@@ -37,8 +38,9 @@ _MOST_TOLD = 32
 """Attacks told of one event; further ones add nothing."""
 _LONGEST_NAME = 64
 
-# A JSON object of numbers and of words that are harmless to the detector, too.
-_HARMLESS_JSON = re.compile(
+# A JSON object of numbers and of words that are harmless to the detector, too. RE2: a number can be cut in many ways, and a
+# backtracking engine tries them all.
+_HARMLESS_JSON = re2.compile(
     rb'(?:[{}\[\],: \n]|"(?:[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*|[0-9]+(?:[.:][0-9]+)*)?"'
     rb"|-?[0-9]+(?:\.[0-9]+)?|true|false|null)*"
 )

@@ -196,3 +196,9 @@ def test_what_is_harmless_at_first_sight_is_harmless_to_the_patterns() -> None:
     assert not security.harmless_object(b'{"a":"../x"}')
     assert not security.harmless_object(b'{"a b":1}')
     assert not security.harmless_object(b'{"a":"0x2e0x2e0x2f"}')
+
+
+def test_a_look_at_numbers_takes_no_longer_than_they_are_long() -> None:
+    """Found by bench.fuzz: a backtracking expression never ended here. The test's own time limit is the measure."""
+    assert not security.harmless_object(b'{"a":' + b"1" * 5_000 + b"!}")
+    assert not security.harmless_object(b"{" + b'"1":"1",' * 1_000 + b"!}")
