@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from services.common.address_ranges import NOT_OWN_PLACE, SPECIAL
+from services.common.address_ranges import NOT_OWN_PLACE, SHARED, SPECIAL
 from services.common.errors import FieldViolation, InvalidArgument
 from services.fraud.acts import kind_of, plan
 from services.fraud.memory import Sighting, pack_place
@@ -24,6 +24,9 @@ DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 LATEST_MS = 4_133_980_800_000
 """2101-01-01T00:00:00Z."""
+
+CARRIER_ACCURACY_KM = 500
+"""Least accuracy of the place of a carrier's shared address, kilometres."""
 
 FOLD_ONLY = 1 << event_pb2.ITEM_FLAG_FOLD_ONLY
 OLD = 1 << event_pb2.ITEM_FLAG_OLD
@@ -142,6 +145,9 @@ def read_items(events: Sequence[bytes], columns: Columns, start: int, stop: int)
         if not 0 <= time_ms < LATEST_MS:
             raise _malformed(position, "event_time is not within 1970 to 2100")
         place = b""
+        if place_flags & SHARED and accuracy:
+            # A carrier's exit lies anywhere in its country: handing over from Wi-Fi to mobile is no journey.
+            accuracy = max(accuracy, CARRIER_ACCURACY_KM)
         if accuracy and not place_flags & NOT_OWN_PLACE:
             try:
                 place = pack_place(time_ms, event_id, latitude, longitude, accuracy, country, asn)

@@ -408,6 +408,18 @@ async def test_both_memories_answer_the_same(redis_url: str, seed: int) -> None:
     await redis.close()
 
 
+async def test_two_replicas_on_redis_and_one_in_process_answer_the_same(redis_url: str) -> None:
+    process = ProcessMemory()
+    replicas = [RedisMemory(redis_url, allow_volatile=True, timeout=10) for _ in range(2)]
+    events = traffic(9, 400)
+    for number, start in enumerate(range(0, len(events), 40)):
+        part = events[start : start + 40]
+        here = anonymous(await observe(process, *part))
+        assert here == anonymous(await observe(replicas[number % 2], *part))
+    for replica in replicas:
+        await replica.close()
+
+
 async def test_order_changes_nothing_above_the_caps(memory: Memory) -> None:
     events = [
         sighting(

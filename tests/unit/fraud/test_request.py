@@ -85,6 +85,14 @@ def test_a_place_that_is_not_the_viewers_is_none(flag: int) -> None:
     assert (item.sighting.place, item.sighting.address) == (b"", "192.0.2.1")
 
 
+def test_the_place_of_a_carriers_shared_address_is_rough() -> None:
+    flags = [1 << event_pb2.PLACE_FLAG_SHARED]
+    [item] = read(
+        event(), places=event_pb2.Places(latitude_e4=[1], accuracy_km=[5], longitude_e4=[1], flags=flags)
+    )
+    assert unpack_place(item.sighting.place).accuracy_km == 500
+
+
 def test_a_special_purpose_address_ties_nobody() -> None:
     [item] = read(event(), places=event_pb2.Places(flags=[1 << event_pb2.PLACE_FLAG_SPECIAL]))
     assert item.sighting.address == ""
