@@ -1,4 +1,4 @@
-"""A short run of bench.fuzz, and the same promise held by hypothesis: nothing crashes, each input ends in exactly one way."""
+"""A short run of bench.fuzz, and the same promise by hypothesis: nothing crashes, each input ends in exactly one way."""
 
 from __future__ import annotations
 
