@@ -26,6 +26,7 @@ import unicodedata
 
 MAX_LENGTH = 16_384
 """Characters of a text that are looked at in one piece; a longer one is looked at in overlapping pieces."""
+_PIECE = 1_024
 MAX_ROUNDS = 4
 """Layers of encoding that are taken away."""
 
@@ -41,7 +42,6 @@ _UTF7 = re.compile(r"\+A[A-Za-z0-9+/]{2,}-?")
 _HEX_PATH = re.compile(r"0x(2e|2f|5c|00)", re.IGNORECASE)
 _HEX_TEXT = re.compile(r"0x((?:[0-9a-f]{2}){8,})", re.IGNORECASE)
 _CONDITION = re.compile(r"[!mM]!?\d{0,6}")
-_LINE_COMMENT = re.compile(r"(?:--|#)[^\r\n]{0,200}[\r\n]+")
 _SPACE = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n\s*")
 _SHELL_BLANK = re.compile(r"\$\{?ifs(?:%\?\?|:[^}]*)?\}?(?:\$\d)?|\$ifs(?:\$\d)?", re.IGNORECASE)
@@ -109,7 +109,7 @@ def views(text: str, *, plus_is_space: bool = False) -> list[str]:
         plain = decoded(text.replace("+", " "))
         _add(found, plain)
     if "/*" in plain or (("--" in plain or "#" in plain) and ("\n" in plain or "\r" in plain)):
-        inner = _LINE_COMMENT.sub(" ", plain)
+        inner = _without_line_comments(plain)
         _add(found, _without_comments(inner, " "))
         _add(found, _without_comments(inner, ""))
     if _SHELL_WORD.search(plain) or ("{" in plain and "," in plain):
@@ -139,6 +139,16 @@ def _add(found: dict[str, None], text: str) -> None:
     found[view] = None
     if "\n" in view:
         found[view.replace("\n", " ")] = None
+
+
+def _without_line_comments(text: str) -> str:
+    """Without what follows `--` or `#` up to the end of its line; what stands in the last line stays."""
+    *lines, last = text.replace("\r", "\n").split("\n")
+    kept = []
+    for line in lines:
+        ends = [at for at in (line.find("--"), line.find("#")) if at >= 0]
+        kept.append(f"{line[: min(ends)]} " if ends else f"{line}\n")
+    return "".join(kept) + last
 
 
 def _without_comments(text: str, instead: str) -> str:
@@ -232,5 +242,13 @@ def _utf7(match: re.Match[str]) -> str:
 
 
 def _compatible(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text[:MAX_LENGTH]).translate(_FOLDS)[:MAX_LENGTH]
+    # In pieces: one character can become eighteen.
+    pieces, length = [], 0
+    for start in range(0, len(text), _PIECE):
+        piece = unicodedata.normalize("NFKC", text[start : start + _PIECE]).translate(_FOLDS)
+        pieces.append(piece)
+        length += len(piece)
+        if length >= MAX_LENGTH:
+            break
+    text = "".join(pieces)[:MAX_LENGTH]
     return _INVISIBLE.sub("", text)
