@@ -157,7 +157,9 @@ def read_items(events: Sequence[bytes], columns: Columns, start: int, stop: int)
         act, sensitive, streaming, ended, titled = kind_of(event.event_type)
         event_id = event.intent_event_id or event_id
         account = event.account
-        reads, adds = plan(event, event_id, address, act, sensitive, titled)
+        # A running stream asks the windows nothing: they were asked when it began.
+        quiet = streaming and not titled and not sensitive
+        reads, adds = ((), ()) if quiet else plan(event, event_id, address, act, sensitive, titled)
         created = account.created_time.seconds if account.HasField("created_time") else 0
         sighting = Sighting(
             event_id,
