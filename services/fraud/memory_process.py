@@ -550,13 +550,19 @@ def _flow(account: Account, name: str, stream: Stream) -> tuple[Stream, ...]:
     if streams is None:
         account.streams = {name: stream}
         return ()
-    others = tuple(sorted((known for other, known in streams.items() if other != name), key=newest_first))
     known = streams.get(name)
+    if len(streams) == (known is not None):
+        others: tuple[Stream, ...] = ()
+    else:
+        others = tuple(sorted((one for other, one in streams.items() if other != name), key=newest_first))
     if known is not None:
-        newest = max(
-            (known.last_ms, known.device, known.address), (stream.last_ms, stream.device, stream.address)
-        )
-        stream = Stream(newest[0], max(known.ended_ms, stream.ended_ms), newest[1], newest[2])
+        if known.last_ms >= stream.last_ms:
+            newest = max(
+                (known.last_ms, known.device, known.address), (stream.last_ms, stream.device, stream.address)
+            )
+            stream = Stream(newest[0], max(known.ended_ms, stream.ended_ms), newest[1], newest[2])
+        elif known.ended_ms > stream.ended_ms:
+            stream = stream._replace(ended_ms=known.ended_ms)
     streams[name] = stream
     if len(streams) > STREAMS_CAP:
         del streams[min(streams, key=lambda other: (streams[other].last_ms, other))]
