@@ -56,6 +56,11 @@ class Home:
         return self.path / "entity.key"
 
     @property
+    def dev_key(self) -> Path:
+        """File with the API key of the dev tenant, made at the first start."""
+        return self.path / "dev.key"
+
+    @property
     def places(self) -> Path:
         """Directory of GeoIP and reputation data of one's own (`make geoip`); absent: what is shipped is used."""
         return self.path / "places"
@@ -78,10 +83,7 @@ class Home:
     def make_entity_key(self) -> None:
         """Draws the key once, so that the log lines of two runs can be linked. Call it under the lock."""
         if not self.entity_key.exists():
-            draft = self.path / "entity.key.new"
-            draft.touch(mode=0o600)
-            draft.write_text(f"{secrets.token_hex(32)}\n", encoding="ascii")
-            draft.replace(self.entity_key)
+            write_private(self.entity_key, secrets.token_hex(32))
 
     @contextmanager
     def locked(self, holder: dict[str, Any]) -> Iterator[None]:
@@ -169,6 +171,14 @@ class Home:
                 f"the mesh on {self.path} is only just starting: try again in a moment"
             ) from None
         return f"unix:{directory}/{service}.sock"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a line into a file that its owner alone can read, whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.touch(mode=0o600)
+    draft.write_text(f"{text}\n", encoding="ascii")
+    draft.replace(path)
 
 
 def run_directory(home: Path) -> Path:

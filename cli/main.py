@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, compliance, consent, failed, fraud, inspection, lists, scoring
+from cli import alerts, compliance, consent, failed, fraud, front, inspection, lists, scoring
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
+from cli.options import HomeOption, TargetOption
 
 app = typer.Typer(
     name="usher",
@@ -37,21 +38,11 @@ app.add_typer(lists.app)
 app.add_typer(scoring.app)
 app.add_typer(failed.app)
 app.add_typer(fraud.app)
+app.add_typer(front.keys)
+app.add_typer(front.app)
 
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 EventsArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="JSON lines, one event a line; - is stdin.", show_default=False)
-]
-TargetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        metavar="ADDRESS",
-        help="Ingest's gRPC address, unix:/path or host:port, instead of the mesh of --home.",
-        show_default=False,
-    ),
 ]
 TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand, [a-z0-9-].")]
 JsonOption = Annotated[

@@ -53,6 +53,8 @@ MAX_BATCH_EVENTS = 256
 # The rest of the message's limit is room for framing and for what a proxy may add.
 MAX_BATCH_BYTES = MAX_MESSAGE_BYTES * 3 // 4
 CALLS_IN_FLIGHT = 4
+KEY_VARIABLE = "USHER_API_KEY"
+"""Environment variable with the API key that goes with each call, where one is set."""
 MAX_LINE_BYTES = 1024 * 1024
 """A longer line is refused unread: an event takes at most 65,536 bytes."""
 
@@ -206,14 +208,16 @@ async def send(descriptor: int, settings: SendSettings, total: int | None) -> in
 
 def _call(channel: grpc.aio.Channel, settings: SendSettings) -> Call:
     stub = ingest_pb2_grpc.IngestServiceStub(channel)
+    key = os.environ.get(KEY_VARIABLE, "")
+    metadata = (("x-api-key", key),) if key else ()
 
     async def submit(events: Sequence[event_pb2.Event]) -> Sequence[ingest_pb2.EventResult]:
         request = ingest_pb2.SubmitEventsRequest(tenant=settings.tenant, events=events)
-        return list((await stub.SubmitEvents(request, timeout=settings.timeout)).results)
+        return list((await stub.SubmitEvents(request, timeout=settings.timeout, metadata=metadata)).results)
 
     async def decide(events: Sequence[event_pb2.Event]) -> Sequence[ingest_pb2.EventResult]:
         request = ingest_pb2.DecideEventsRequest(tenant=settings.tenant, events=events)
-        return list((await stub.DecideEvents(request, timeout=settings.timeout)).results)
+        return list((await stub.DecideEvents(request, timeout=settings.timeout, metadata=metadata)).results)
 
     return submit if settings.door is Door.SUBMIT else decide
 

@@ -176,6 +176,7 @@ async def _supervise(home: Home, run: Path, port: int, policy_set: str, began: f
         display.end_live()
         lines = [f"http       http://{HOST}:{port}", f"docs       http://{HOST}:{port}/docs"]
         lines += [f"{name:<10} unix:{run}/{name}.sock" for name in ("ingest", *LEAVES)]
+        lines += _key_lines(home, f"unix:{run}/ingest.sock")
         say(f"ready in {time.monotonic() - began:.1f} s; logs in {home.logs}; Ctrl-C drains and stops")
         _print((*lines, "ready"))
 
@@ -189,6 +190,19 @@ async def _supervise(home: Home, run: Path, port: int, policy_set: str, began: f
         return EXIT_UNUSABLE
     say("stopped")
     return EXIT_OK
+
+
+def _key_lines(home: Home, ingest: str) -> list[str]:
+    """The API key of the dev tenant, made where there is none that holds. Needed only where keys are required."""
+    from cli.keys import dev_key
+
+    try:
+        key = dev_key(home.dev_key, ingest, DEV_TENANT)
+    except UnusableError as error:
+        say(f"usher: no API key was made: {error}")
+        return []
+    say(f"the key below opens tenant {DEV_TENANT}; on this machine calls pass without one, too")
+    return [f"key        {key}"]
 
 
 class Display:

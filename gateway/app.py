@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway import alerts, consents, live, schemas
+from gateway import alerts, consents, live, schemas, senders
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
 from gateway.failed import failed_routes
@@ -38,6 +38,7 @@ from services.common.errors import (
 )
 from services.common.event_json import Batch, parse_batch
 from services.common.interceptors import call_timeout
+from services.common.rates import open_rates
 from services.common.render import decision_to_json
 from services.common.telemetry import Telemetry
 from services.common.transport import MAX_MESSAGE_BYTES
@@ -101,7 +102,13 @@ def create_app(
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.state.readiness = readiness
     streams = 0
-    app.add_middleware(Edge, telemetry=telemetry, max_in_flight=settings.max_in_flight)
+    app.add_middleware(
+        Edge,
+        telemetry=telemetry,
+        max_in_flight=settings.max_in_flight,
+        limits=senders.RouteLimits(open_rates(settings.rates_redis_url, telemetry.registry)),
+        keys_required=settings.keys_required,
+    )
 
     @app.get("/", include_in_schema=False)
     async def live_page() -> Response:
@@ -154,7 +161,7 @@ def create_app(
     ) -> Any:
         seconds = call_timeout(settings.request_timeout, deadline - time.monotonic(), name)
         try:
-            return await method(message, timeout=seconds)
+            return await method(message, timeout=seconds, metadata=senders.metadata())
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, method=name, seconds=seconds) from error
 
@@ -251,7 +258,7 @@ def create_app(
 
         async def pieces() -> AsyncIterator[bytes]:
             async with contextlib.aclosing(
-                live.feed(ingest.WatchDecisions(message), readiness.ending)
+                live.feed(ingest.WatchDecisions(message, metadata=senders.metadata()), readiness.ending)
             ) as feed:
                 async for piece in feed:
                     yield piece

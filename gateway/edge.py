@@ -10,8 +10,10 @@ import time
 from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway import senders
 from gateway.problems import problem
 from services.common.telemetry import DURATION_BUCKETS, Telemetry
 from services.common.transport import is_loopback
@@ -98,7 +100,17 @@ class HttpMetrics:
 class Edge:
     """The outermost layer around the routes."""
 
-    def __init__(self, app: ASGIApp, *, telemetry: Telemetry, max_in_flight: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        telemetry: Telemetry,
+        max_in_flight: int,
+        limits: senders.RouteLimits,
+        keys_required: bool = False,
+    ) -> None:
+        self._limits = limits
+        self._keys_required = keys_required
         self._app = app
         self._telemetry = telemetry
         self._metrics = HttpMetrics(telemetry.registry)
@@ -159,7 +171,8 @@ class Edge:
                 )
                 await answer(scope, receive, send_traced)
             else:
-                await self._app(scope, receive, send_traced)
+                refused = await self._refusal(scope, route)
+                await (self._app if refused is None else refused)(scope, receive, send_traced)
         except Exception:
             # The defect is ours: all of it goes to the log, nothing of it to the caller.
             self._log.exception("a request failed", extra={"method": method, "route": route})
@@ -191,3 +204,27 @@ class Edge:
                         "duration_ms": round(elapsed * 1000, 3),
                     },
                 )
+
+    async def _refusal(self, scope: Scope, route: str) -> Response | None:
+        """The answer to a request that shows no key where one is needed, or comes too often; None where it may go on."""
+        key = senders.note_key(scope["headers"])
+        if key is None and self._keys_required and senders.needs_key(route):
+            return problem(
+                HTTPStatus.UNAUTHORIZED,
+                "KEY_MISSING",
+                "send an API key as X-API-Key; `usher keys create` makes one",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if self._keys_required and senders.is_closed(route):
+            return problem(HTTPStatus.FORBIDDEN, "KEY_METHOD", "no API key opens this route")
+        client = scope.get("client")
+        wait, limit = await self._limits.take(route, client[0] if client else "", key is not None)
+        if not wait:
+            return None
+        return problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "RATE_EXCEEDED",
+            f"this route takes {limit} requests a minute from one address: send more events a request, or wait",
+            retry_after=wait,
+            metadata={"limit": str(limit)},
+        )

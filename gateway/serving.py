@@ -31,6 +31,7 @@ class GatewayServer(uvicorn.Server):
                 proxy_headers=False,
                 ws="none",
                 timeout_keep_alive=30,
+                limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=max(1, round(settings.drain_grace)),
             )
         )

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from services.common.client import ClientSettings
-from services.common.config import ConfigError
+from services.common.config import ConfigError, optional_secret
 from services.common.telemetry import TelemetrySettings
 from services.common.transport import MAX_MESSAGE_BYTES, is_loopback
 
@@ -36,6 +36,13 @@ class GatewaySettings:
     max_body_bytes: int = MAX_MESSAGE_BYTES
     max_in_flight: int = 256
     """Requests running at once at most; more are answered 503."""
+    max_connections: int = 1_024
+    """Connections open at once at most; more are answered 503."""
+    keys_required: bool = False
+    """Whether the routes of senders (/events, /api/v1/...) need an API key. Without it one that is shown is judged all the
+    same."""
+    rates_redis_url: str | None = optional_secret()
+    """Redis that shares the routes' limits between gateways (USHER_GATEWAY_RATES_REDIS_URL_FILE). None: each for itself."""
     max_streams: int = 16
     """Streams of decisions open at once at most; more are answered 429. They do not count as running requests."""
     drain_notice: float = 0.2
@@ -55,7 +62,14 @@ class GatewaySettings:
             problems.append("port is 0 to 65535")
         if not TENANT.fullmatch(self.default_tenant):
             problems.append("default_tenant is 1 to 63 characters of a-z, 0-9 and -, not beginning with -")
-        for name in ("request_timeout", "health_timeout", "max_body_bytes", "max_in_flight", "max_streams"):
+        for name in (
+            "request_timeout",
+            "health_timeout",
+            "max_body_bytes",
+            "max_in_flight",
+            "max_connections",
+            "max_streams",
+        ):
             if getattr(self, name) <= 0:
                 problems.append(f"{name} is above 0")
         for name in ("drain_notice", "drain_grace"):

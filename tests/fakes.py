@@ -24,15 +24,21 @@ from services.common.policy import Part, write_policy_set
 from services.common.server import RunningServer, ServerSettings, Service, start_server
 from services.common.telemetry import Telemetry, TelemetrySettings
 from services.ingest.app import Ingest
-from services.ingest.servicer import INGEST, POLICY, add_ingest_to_server
-from services.ingest.servicer_control import LABELS, LISTS
-from services.ingest.settings import IngestSettings, PipelineSettings
+from services.ingest.servicer import INGEST
+from services.ingest.settings import IngestSettings, PipelineSettings, SenderSettings
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
-from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc, labels_pb2_grpc, lists_pb2_grpc
+from usher.ingest.v1 import (
+    flow_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    keys_pb2_grpc,
+    labels_pb2_grpc,
+    lists_pb2_grpc,
+)
 from usher.policy.v1 import policy_pb2, policy_pb2_grpc
 from usher.scoring.v1 import scoring_pb2, scoring_pb2_grpc
 from usher.subject.v1 import subject_pb2_grpc
@@ -399,6 +405,8 @@ class Front:
         self.labels = labels_pb2_grpc.LabelServiceStub(channel)
         self.lists = lists_pb2_grpc.ListServiceStub(channel)
         self.subjects = subject_pb2_grpc.SubjectDataServiceStub(channel)
+        self.keys = keys_pb2_grpc.KeyServiceStub(channel)
+        self.flow = flow_pb2_grpc.FlowServiceStub(channel)
         self._channel = channel
 
     async def decide(
@@ -489,6 +497,7 @@ async def running_ingest(
     places_on_error: Literal["refuse", "leave_out"] = "refuse",
     serving: bool = True,
     failed_keys: str | None = None,
+    senders: dict[str, Any] | None = None,
     **pipeline: Any,
 ) -> AsyncIterator[Front]:
     """Ingest on a database, beside a mesh; `pipeline` are fields of PipelineSettings.
@@ -513,19 +522,18 @@ async def running_ingest(
         places_dir=tiny_places(mesh.folder / "places") if places_dir is None else places_dir,
         places_on_error=places_on_error,
         pipeline=PipelineSettings(**{"enforcing_tenants": (TENANT,), "refresh_seconds": 0.2, **pipeline}),
+        senders=SenderSettings(**(senders or {})),
         telemetry=TelemetrySettings(log_level="ERROR"),
     )
     telemetry = quiet_telemetry("ingest")
     async with Ingest(settings, telemetry) as app:
-        services = [
-            Service(add_ingest_to_server, app.servicer, INGEST),
-            app.subjects,
-            Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, app.policy_servicer, POLICY),
-            Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, app.label_servicer, LABELS),
-            Service(lists_pb2_grpc.add_ListServiceServicer_to_server, app.list_servicer, LISTS),
-        ]
         running = start_server(
-            settings.server, services, healthy=app.healthy, telemetry=telemetry, on_drain=app.drain
+            settings.server,
+            app.services,
+            healthy=app.healthy,
+            telemetry=telemetry,
+            on_drain=app.drain,
+            authorise=app.authorise,
         )
         await running.start()
         channel = connect(

@@ -29,11 +29,11 @@ IO_MODULES: dict[str, frozenset[str]] = {
     "ingest": frozenset(
         {
             "app",
+            "backlog",
             "door",
             "failures",
             "ledger",
             "lists",
-            "servicer_control",
             "erasures",
             "outbox",
             "peers",
@@ -41,6 +41,10 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "policy",
             "restore",
             "sentry",
+            "senders",
+            "servicer_control",
+            "servicer_flow",
+            "servicer_keys",
             "shards",
             "tables",
         }

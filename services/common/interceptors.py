@@ -1,5 +1,5 @@
 """What surrounds each call, in one order, outermost first: tracing > metrics and logs > errors > deadline >
-authorisation > parsing > handler.
+authorisation of the caller > parsing > authorisation of the request > handler.
 
 So metrics and spans see the code the caller sees, and nothing unmapped escapes. The layers are one function
 per method, made when the service is registered, not a chain built at each call: a call pays for its work
@@ -85,6 +85,10 @@ def call_timeout(configured: float, remaining: float | None, method: str) -> flo
     return timeout
 
 
+Authorise = Callable[[str, Any, Any], Awaitable[None]]
+"""A service's own judgement of a parsed call: (method with its leading slash, request, context); raises a typed error."""
+
+
 class Registrar(Protocol):
     """The part of a gRPC server that generated `add_…_to_server` functions use."""
 
@@ -101,8 +105,10 @@ class ServerPipeline:
         secure: bool,
         max_in_flight: int,
         callers: Mapping[str, frozenset[str]] | None = None,
+        authorise: Authorise | None = None,
     ) -> None:
         self._telemetry = telemetry
+        self._authorise = authorise
         self._logger = telemetry.logger("rpc")
         self._secure = secure
         self._callers = callers_module.CALLERS if callers is None else callers
@@ -163,12 +169,16 @@ class ServerPipeline:
         serialise = handler.response_serializer
         parse = self._parser(method, handler.request_deserializer)
         call = self._calls(method)
+        authorise = self._authorise
 
         async def unary(raw: bytes, context: Any) -> bytes:
             running = call(context)
             try:
                 self._admit(method, context, running.span)
-                response = await behaviour(parse(raw), context)
+                request = parse(raw)
+                if authorise is not None:
+                    await authorise(method, request, context)
+                response = await behaviour(request, context)
                 answer: bytes = response if serialise is None else serialise(response)
                 running.succeed(context)
                 return answer
@@ -191,6 +201,7 @@ class ServerPipeline:
         generates = inspect.isasyncgenfunction(behaviour)
         parse = self._parser(method, handler.request_deserializer)
         call = self._calls(method)
+        authorise = self._authorise
 
         async def stream(raw: bytes, context: Any) -> None:
             running = call(context)
@@ -199,12 +210,15 @@ class ServerPipeline:
             self._streams.add(task)
             try:
                 self._admit(method, context, running.span)
+                request = parse(raw)
+                if authorise is not None:
+                    await authorise(method, request, context)
                 if generates:
-                    async with contextlib.aclosing(behaviour(parse(raw), context)) as responses:
+                    async with contextlib.aclosing(behaviour(request, context)) as responses:
                         async for response in responses:
                             await context.write(response)
                 else:
-                    await behaviour(parse(raw), context)
+                    await behaviour(request, context)
                 running.succeed(context)
             except asyncio.CancelledError:
                 if not self._draining or context.done():

@@ -32,6 +32,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from services.common.config import ConfigError
 from services.common.errors import DeadlineExceeded, UsherError
 from services.common.interceptors import (
+    Authorise,
     ServerPipeline,
     caller_identity,
     current_deadline,
@@ -203,7 +204,9 @@ class RunningServer:
         telemetry: Telemetry,
         on_drain: Callable[[], Awaitable[None]] | None = None,
         callers: Mapping[str, frozenset[str]] | None = None,
+        authorise: Authorise | None = None,
     ) -> None:
+        self._authorise = authorise
         self._settings = settings
         self._services = services
         self._healthy = healthy
@@ -236,6 +239,7 @@ class RunningServer:
             secure=credentials is not None,
             max_in_flight=settings.max_in_flight,
             callers=self._callers,
+            authorise=self._authorise,
         )
         server = grpc.aio.server(
             options=_options(settings),
@@ -372,14 +376,21 @@ def start_server(
     telemetry: Telemetry,
     on_drain: Callable[[], Awaitable[None]] | None = None,
     callers: Mapping[str, frozenset[str]] | None = None,
+    authorise: Authorise | None = None,
 ) -> RunningServer:
     """Prepares a server without signal handling: `async with start_server(…) as server: server.target`.
 
     `healthy` returns when the service can do its work and raises when it cannot. `callers` replaces the
-    allow-list of `callers.CALLERS`.
+    allow-list of `callers.CALLERS`. `authorise` judges every parsed call of the services.
     """
     return RunningServer(
-        settings, services, healthy=healthy, telemetry=telemetry, on_drain=on_drain, callers=callers
+        settings,
+        services,
+        healthy=healthy,
+        telemetry=telemetry,
+        on_drain=on_drain,
+        callers=callers,
+        authorise=authorise,
     )
 
 
@@ -390,6 +401,7 @@ async def serve(
     healthy: Callable[[], Awaitable[None]],
     telemetry: Telemetry,
     on_drain: Callable[[], Awaitable[None]] | None = None,
+    authorise: Authorise | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, drains, returns. Later signals change nothing: the drain goes on.
 
@@ -399,7 +411,14 @@ async def serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running = start_server(settings, services, healthy=healthy, telemetry=telemetry, on_drain=on_drain)
+    running = start_server(
+        settings,
+        services,
+        healthy=healthy,
+        telemetry=telemetry,
+        on_drain=on_drain,
+        authorise=authorise,
+    )
     await running.start()
     tune_runtime()
     try:

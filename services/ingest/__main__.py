@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 
 from services.common.config import load
-from services.common.server import Service, run, serve
+from services.common.server import run, serve
 from services.common.telemetry import start_telemetry
 from services.ingest import faults
 from services.ingest.app import Ingest
-from services.ingest.servicer import INGEST, POLICY, add_ingest_to_server
-from services.ingest.servicer_control import LABELS, LISTS
 from services.ingest.settings import IngestSettings
-from usher.ingest.v1 import labels_pb2_grpc, lists_pb2_grpc
-from usher.policy.v1 import policy_pb2_grpc
 
 
 async def main() -> None:
@@ -24,16 +20,11 @@ async def main() -> None:
     async with Ingest(settings, telemetry) as ingest:
         await serve(
             settings.server,
-            [
-                Service(add_ingest_to_server, ingest.servicer, INGEST),
-                ingest.subjects,
-                Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, ingest.policy_servicer, POLICY),
-                Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, ingest.label_servicer, LABELS),
-                Service(lists_pb2_grpc.add_ListServiceServicer_to_server, ingest.list_servicer, LISTS),
-            ],
+            ingest.services,
             healthy=ingest.healthy,
             telemetry=telemetry,
             on_drain=ingest.drain,
+            authorise=ingest.authorise,
         )
 
 

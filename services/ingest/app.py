@@ -13,10 +13,13 @@ from services.common.erased import ErasedRows
 from services.common.errors import FailedPrecondition, UsherError
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
+from services.common.rates import open_rates
+from services.common.server import Service
 from services.common.shipped import SHIPPED, shipped_policy_set
 from services.common.subject_data import subject_data
 from services.common.telemetry import Telemetry
 from services.ingest import peers as paths
+from services.ingest.backlog import Backlog
 from services.ingest.door import Door
 from services.ingest.erasures import ErasedViewers
 from services.ingest.failures import Failures
@@ -29,17 +32,31 @@ from services.ingest.pipeline import Pipeline
 from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.restore import FraudMemory
+from services.ingest.senders import Senders
 from services.ingest.sentry import Sentry
-from services.ingest.servicer import IngestServicer, PolicyServicer, account
-from services.ingest.servicer_control import LabelServicer, ListServicer
+from services.ingest.servicer import (
+    INGEST,
+    POLICY,
+    IngestServicer,
+    PolicyServicer,
+    account,
+    add_ingest_to_server,
+)
+from services.ingest.servicer_control import LABELS, LISTS, LabelServicer, ListServicer
+from services.ingest.servicer_flow import FLOW, FlowServicer
+from services.ingest.servicer_keys import KEYS, KeyServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
 from services.ingest.store import open_store
+from services.ingest.store_flow import FlowStore
+from services.ingest.store_keys import KeyStore
 from services.ingest.store_labels import LabelStore
 from services.ingest.store_lists import ListStore
 from services.ingest.store_subject import IngestSubjects
 from services.ingest.vault import Vault, parse_keys
 from usher.alerts.v1 import alerts_pb2
+from usher.ingest.v1 import flow_pb2_grpc, keys_pb2_grpc, labels_pb2_grpc, lists_pb2_grpc
+from usher.policy.v1 import policy_pb2_grpc
 
 _FLUSH_S = 0.5
 _MAINTAIN_S = 0.25
@@ -118,6 +135,17 @@ class Ingest:
         )
         self._shards = Shards(self._store, self._pipeline, telemetry)
         self._sentry = Sentry(clock, telemetry)
+        key_store, self._flow = KeyStore(self._database), FlowStore(self._database)
+        self._rates = open_rates(settings.senders.rates_redis_url, telemetry.registry)
+        self._senders = Senders(key_store, self._rates, settings.senders, clock, telemetry)
+        self._backlog = Backlog(
+            store=self._store,
+            flow=self._flow,
+            outbox=self._outbox,
+            settings=p,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self._door = Door(
             store=self._store,
             pipeline=self._pipeline,
@@ -125,6 +153,7 @@ class Ingest:
             shards=self._shards,
             erased=self._erased,
             sentry=self._sentry,
+            backlog=self._backlog,
             settings=p,
             clock=clock,
             telemetry=telemetry,
@@ -139,11 +168,26 @@ class Ingest:
             failures=self._failures,
             sentry=self._sentry,
             clock=clock,
+            senders=self._senders,
+            flow=self._flow,
             telemetry=telemetry,
         )
         self.policy_servicer = PolicyServicer(self._store, self._policy)
-        self.label_servicer = LabelServicer(LabelStore(self._store), clock)
-        self.list_servicer = ListServicer(self._lists, list_store, clock)
+        labels = LabelServicer(LabelStore(self._store), clock)
+        lists = ListServicer(self._lists, list_store, clock)
+        key_servicer = KeyServicer(key_store, self._senders, clock)
+        flow = FlowServicer(self._store, self._flow, clock)
+        self.services = [
+            Service(add_ingest_to_server, self.servicer, INGEST),
+            self.subjects,
+            Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, self.policy_servicer, POLICY),
+            Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, labels, LABELS),
+            Service(lists_pb2_grpc.add_ListServiceServicer_to_server, lists, LISTS),
+            Service(keys_pb2_grpc.add_KeyServiceServicer_to_server, key_servicer, KEYS),
+            Service(flow_pb2_grpc.add_FlowServiceServicer_to_server, flow, FLOW),
+        ]
+        """What the server hosts."""
+        self.authorise = self._senders.authorise
         self._chores: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Ingest:
@@ -155,6 +199,7 @@ class Ingest:
         await self._door.start()
         await self._database.run(self._store.maintain, self._clock.now_ms())
         await self._shards.start()
+        await self._backlog.measure()
         chores = (
             self._flush(),
             self._maintain(),
@@ -166,6 +211,8 @@ class Ingest:
             self._places.run(),
             self._erased.run(),
             self._audit(),
+            self._backlog.run(),
+            self._senders.run(),
         )
         self._chores = [asyncio.create_task(self._watched(chore)) for chore in chores]
         return self
@@ -177,6 +224,7 @@ class Ingest:
         await asyncio.to_thread(self._shards.release)
         for channel in self._channels:
             await channel.close()
+        await self._rates.close()
         await self._database.aclose()
         self._places.close()
 
@@ -199,6 +247,7 @@ class Ingest:
         await self._pipeline.drained()
         await self._outbox.settle()
         await self._ledger.flush()
+        await self._senders.flush()
 
     async def _watched(self, chore: Coroutine[Any, Any, None]) -> None:
         try:

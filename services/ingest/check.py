@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import orjson
 
-from services.common.errors import FieldViolation
+from services.common.errors import FieldViolation, InvalidArgument
 from services.common.event_types import EVENT_TYPES, canonical
 from services.common.regions import is_region
 from services.ingest import security
@@ -100,6 +100,16 @@ def examine(event: event_pb2.Event, now_ms: int, failing: frozenset[str] = secur
     if attacks:
         errors = errors + security.violations_of(attacks, failing)
     return Examined(errors, attacks)
+
+
+def require_tenant(tenant: str) -> None:
+    """Raises InvalidArgument (TENANT_INVALID) for what is no tenant's name."""
+    if not valid_tenant(tenant):
+        raise InvalidArgument(
+            "TENANT_INVALID",
+            "a tenant is named by 1 to 63 characters of a-z, 0-9 and hyphen",
+            violations=[FieldViolation("tenant", "TENANT_INVALID", "1 to 63 characters of [a-z0-9-]")],
+        )
 
 
 def violations(event: event_pb2.Event, now_ms: int) -> list[FieldViolation]:

@@ -9,18 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from services.common.clock import Clock
-from services.common.errors import Aborted, FieldViolation, InvalidArgument, Unavailable, UsherError
+from services.common.errors import (
+    Aborted,
+    FieldViolation,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+    UsherError,
+)
 from services.common.event_json import parse_event
 from services.common.event_types import event_class
 from services.common.interceptors import current_deadline
 from services.common.telemetry import Telemetry, current_trace, keep_current_trace
 from services.ingest import check, receipts, wire
+from services.ingest.backlog import Backlog
 from services.ingest.erasures import ErasedViewers
 from services.ingest.faults import crash_point
 from services.ingest.items import ATTACK_MARKED, IMPORT, LATE, OLD, Call, Item, Reply
@@ -66,6 +75,7 @@ class Door:
         shards: Shards,
         erased: ErasedViewers,
         sentry: Sentry,
+        backlog: Backlog,
         settings: PipelineSettings,
         clock: Clock,
         telemetry: Telemetry,
@@ -75,6 +85,8 @@ class Door:
         self._ledger = ledger
         self._shards = shards
         self._erased = erased
+        self._backlog = backlog
+        self._held_bytes = 0
         self._settings = settings
         self._clock = clock
         self._log = telemetry.logger("door")
@@ -93,6 +105,24 @@ class Door:
     def close(self) -> None:
         """Takes no more calls in: the process is draining."""
         self._closed = True
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Counts the bytes of a call until it is answered. Raises ResourceExhausted (QUEUE_FULL) where too many are held."""
+        if self._held_bytes + size > self._settings.max_queued_bytes:
+            # How many events it holds nobody has looked: it counts as one.
+            self._ledger.refuse(NO_TENANT, "QUEUE_FULL")
+            raise ResourceExhausted(
+                "QUEUE_FULL",
+                f"calls of {self._held_bytes} bytes are waiting for their answers; send fewer at once",
+                metadata={"limit": str(self._settings.max_queued_bytes)},
+                retry_after=0.5,
+            )
+        self._held_bytes += size
+        try:
+            yield
+        finally:
+            self._held_bytes -= size
 
     # -- the two doors -----------------------------------------------------------------------------
 
@@ -156,6 +186,7 @@ class Door:
                 answers.append(wire.result(ingest_pb2.EVENT_STATUS_DUPLICATE, item.event_id))
             else:
                 answers.append(conflict_result(item.event_id))
+        self._backlog.accepted(batch.tenant, len(rows))
         crash_point("answer.before")
         return wire.results(answers)
 
@@ -169,7 +200,7 @@ class Door:
         if self._closed:
             raise Unavailable("DRAINING", "this instance is shutting down; another one takes the call")
         self._erased.check()
-        self._pipeline.room_for(len(failed))
+        self._pipeline.room_for(tenant, len(failed), sum(len(one.payload) for one in failed))
         call = Call(len(failed))
         async with self._in_order:
             for index, one in enumerate(failed):
@@ -234,7 +265,10 @@ class Door:
                 metadata={"limit": str(self._settings.max_call_events), "events": str(number)},
             )
         try:
-            self._pipeline.room_for(number)
+            self._backlog.room_on_disk()
+            self._pipeline.room_for(tenant, number, sum(map(len, batch.events)))
+            if not wait:
+                self._backlog.room_in_inbox(tenant, number)
         except UsherError as error:
             self._ledger.refuse(tenant, error.reason, number)
             raise

@@ -88,3 +88,20 @@ def accounting_alert(tenant: str, now_ms: int) -> alerts_pb2.AlertMessage:
     )
     message.event_time.FromMilliseconds(now_ms)
     return message
+
+
+def condition_alert(
+    tenant: str, *, kind: str, entity_kind: str, entity: str, since_ms: int, severity: int, summary: str
+) -> alerts_pb2.AlertMessage:
+    """The one message about something that began and lasts; its id is stable while it does."""
+    message = alerts_pb2.AlertMessage(
+        tenant=tenant,
+        event_id=f"{kind}.{entity}.{since_ms}",
+        kind=kind,
+        entity_kind=entity_kind,
+        entity=entity,
+        severity=severity,  # type: ignore[arg-type]
+        summary=summary,
+    )
+    message.event_time.FromMilliseconds(since_ms)
+    return message

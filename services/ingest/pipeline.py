@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import math
 import random
 import time
 from collections import OrderedDict, deque
@@ -32,6 +33,7 @@ from services.common.errors import (
 from services.common.telemetry import NEW_TRACE, Telemetry, TraceContext
 from services.ingest import degrade, listed, wire
 from services.ingest.assembly import Answers, assemble, positions_of
+from services.ingest.fair_queue import FairQueue
 from services.ingest.faults import crash_point
 from services.ingest.items import FOLD_ONLY, IMPORT, LATE, NO_COMPLIANCE, NO_FRAUD, OLD, SUPPRESSED, Item
 from services.ingest.ledger import Ledger, failed_event
@@ -62,7 +64,6 @@ _PENDING = NotFound(
 )
 _FIRST_PAUSE_S = 0.05
 """Before an event that met a defect is tried again; twice as long each time."""
-_SCAN_LIMIT = 4_096
 _LEAST_TIMEOUT_S = 0.25
 # Of what is left of the callers' time, so that a service that hangs leaves enough for a degraded answer.
 _SHARE_OF_ASKING = 0.5
@@ -110,7 +111,8 @@ class Pipeline:
         self._clock = clock
         self._telemetry = telemetry
         self._log = telemetry.logger("pipeline")
-        self._queue: deque[Item] = deque()
+        self._queue = FairQueue(settings.max_queued_events, settings.max_queued_bytes)
+        self._pace = Pace()
         self._under_way: dict[bytes, Item] = {}
         self._busy: set[bytes] = set()
         self._free = settings.batches_in_flight
@@ -157,17 +159,25 @@ class Pipeline:
         Gauge("usher_queue_events", "Events waiting for a batch.", registry=registry).set_function(
             lambda: len(self._queue)
         )
+        Gauge(
+            "usher_queue_bytes", "Bytes of the events waiting for a batch.", registry=registry
+        ).set_function(lambda: self._queue.bytes)
 
     # -- in and out --------------------------------------------------------------------------------
 
-    def room_for(self, number: int) -> None:
-        """Raises ResourceExhausted (QUEUE_FULL) where that many more events would overfill the queue."""
-        if len(self._queue) + number > self._settings.max_queued_events:
+    def room_for(self, tenant: str, number: int, size: int) -> None:
+        """Raises ResourceExhausted (QUEUE_FULL) where that many more events, of `size` bytes, would overfill the queue.
+
+        The delay is how long the events that wait take at the pace of the last seconds.
+        """
+        queue = self._queue
+        if not queue.fits(tenant, number, size):
+            most = self._settings.max_queued_events
             raise ResourceExhausted(
                 "QUEUE_FULL",
-                f"{len(self._queue)} events are waiting, at most {self._settings.max_queued_events} may; try again",
-                metadata={"limit": str(self._settings.max_queued_events)},
-                retry_after=0.25,
+                f"{len(queue)} events are waiting, {queue.waiting_of(tenant)} of them of this tenant; try again",
+                metadata={"limit": str(most), "waiting": str(len(queue))},
+                retry_after=self._pace.seconds_for(len(queue) + number),
             )
 
     def is_under_way(self, key: bytes) -> bool:
@@ -209,38 +219,15 @@ class Pipeline:
 
     def _start_batches(self) -> None:
         while self._free and self._queue:
-            batch = self._take()
+            batch = self._queue.take(self._busy, self._settings.max_batch, MAX_BATCH_BYTES)
             if not batch:
                 return
+            self._busy.update([item.user_key for item in batch])
             self._free -= 1
             # A context of its own: the batch serves many calls and inherits no call's deadline or trace.
             task = asyncio.get_running_loop().create_task(self._run(batch), context=contextvars.Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-    def _take(self) -> list[Item]:
-        """The next batch: events of one tenant whose viewers are in no other batch, oldest first."""
-        batch: list[Item] = []
-        left: deque[Item] = deque()
-        tenant = ""
-        queue, limit, size = self._queue, self._settings.max_batch, 0
-        for _ in range(min(len(queue), _SCAN_LIMIT)):
-            item = queue.popleft()
-            if item.user_key in self._busy or (batch and item.tenant != tenant):
-                left.append(item)
-                continue
-            size += len(item.payload)
-            if batch and size > MAX_BATCH_BYTES:
-                left.append(item)
-                break
-            tenant = item.tenant
-            batch.append(item)
-            if len(batch) == limit:
-                break
-        while left:
-            queue.appendleft(left.pop())
-        self._busy.update([item.user_key for item in batch])
-        return batch
 
     async def _run(self, batch: list[Item]) -> None:
         self._batch_size.observe(len(batch))
@@ -263,6 +250,7 @@ class Pipeline:
             await self._isolate(batch, error, parent)
         finally:
             self._busy.difference_update([item.user_key for item in batch])
+            self._pace.ended(len(batch))
             for item in batch:
                 self._under_way.pop(item.key, None)
                 for follower in item.followers:
@@ -801,6 +789,35 @@ class Pipeline:
                 if not (item.from_inbox or item.replay_of):
                     self._ledger.refuse(item.tenant, error.reason)
                 _answer(item, refused_result(item.event_id, error))
+
+
+class Pace:
+    """How fast events come to an end, as a mean over about the last five seconds."""
+
+    _SPAN_S = 5.0
+    _SHORTEST_S, _LONGEST_S = 0.1, 10.0
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._ended = 0.0
+
+    def ended(self, number: int) -> None:
+        """Notes that so many events have come to an end."""
+        self._fade()
+        self._ended += number
+
+    def seconds_for(self, number: int) -> float:
+        """Seconds that so many events will take, 0.1 to 10."""
+        self._fade()
+        per_second = self._ended / self._SPAN_S
+        if per_second <= 0:
+            return 1.0
+        return min(self._LONGEST_S, max(self._SHORTEST_S, number / per_second))
+
+    def _fade(self) -> None:
+        now = time.monotonic()
+        self._ended *= math.exp(-(now - self._since) / self._SPAN_S)
+        self._since = now
 
 
 # -- pieces ------------------------------------------------------------------------------------------

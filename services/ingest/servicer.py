@@ -10,16 +10,27 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from services.common.clock import Clock
-from services.common.errors import FieldViolation, Gone, InvalidArgument, NotFound
+from services.common.errors import (
+    FieldViolation,
+    Gone,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    UsherError,
+)
 from services.common.telemetry import Telemetry
 from services.ingest import check, receipts
+from services.ingest.check import require_tenant
 from services.ingest.door import NO_TENANT, Door
 from services.ingest.failures import Failures
 from services.ingest.ledger import Ledger
 from services.ingest.pipeline import Pipeline
 from services.ingest.policy import PolicyInForce
+from services.ingest.senders import DECIDE, SUBMIT, Senders
 from services.ingest.sentry import Sentry
+from services.ingest.servicer_flow import require_flow_name
 from services.ingest.store import Store
+from services.ingest.store_flow import FlowStore
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -49,8 +60,12 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         failures: Failures,
         sentry: Sentry,
         clock: Clock,
+        senders: Senders,
+        flow: FlowStore,
         telemetry: Telemetry,
     ) -> None:
+        self._senders = senders
+        self._flow = flow
         self._door = door
         self._pipeline = pipeline
         self._store = store
@@ -62,23 +77,33 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self._telemetry = telemetry
 
     async def SubmitEvents(self, request: bytes, context: Any) -> bytes:
-        return await self._door.submit(self._batch(request))
+        with self._door.holding(len(request)):
+            return await self._door.submit(await self._batch(SUBMIT, request, context))
 
     async def DecideEvents(self, request: bytes, context: Any) -> bytes:
-        return await self._door.decide(self._batch(request))
+        with self._door.holding(len(request)):
+            return await self._door.decide(await self._batch(DECIDE, request, context))
 
-    def _batch(self, request: bytes) -> ingest_pb2.EventBatch:
+    async def _batch(self, method: str, request: bytes, context: Any) -> ingest_pb2.EventBatch:
         try:
-            return ingest_pb2.EventBatch.FromString(request)
+            batch = ingest_pb2.EventBatch.FromString(request)
         except DecodeError:
             # How many events it was meant to hold nobody knows: it counts as one.
             self._ledger.refuse(NO_TENANT, "MALFORMED_MESSAGE")
             raise InvalidArgument("MALFORMED_MESSAGE", "the request is not a batch of events") from None
+        try:
+            await self._senders.admit(method, context, batch.tenant, len(batch.events))
+        except UsherError as error:
+            # A tenant that a sender only claims does not enter that tenant's books.
+            known = isinstance(error, ResourceExhausted) and check.valid_tenant(batch.tenant)
+            self._ledger.refuse(batch.tenant if known else NO_TENANT, error.reason, len(batch.events))
+            raise
+        return batch
 
     async def GetDecision(
         self, request: ingest_pb2.GetDecisionRequest, context: Any
     ) -> ingest_pb2.GetDecisionResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         key = receipts.event_key(request.tenant, request.event_id)
         read = self._store.database.read
         found = await read(self._store.find, key)
@@ -104,7 +129,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def ListDecisions(
         self, request: ingest_pb2.ListDecisionsRequest, context: Any
     ) -> ingest_pb2.ListDecisionsResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         size, before = _page(request.page_size, request.page_token)
         user = receipts.user_key(request.tenant, request.user_id) if request.user_id else None
         rows = await self._store.database.read(
@@ -118,8 +143,15 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def WatchDecisions(
         self, request: ingest_pb2.WatchDecisionsRequest, context: Any
     ) -> AsyncIterator[ingest_pb2.WatchDecisionsResponse]:
-        _require_tenant(request.tenant)
-        position = request.after_position
+        require_tenant(request.tenant)
+        position: int | None = None
+        if request.subscriber:
+            require_flow_name("subscriber", request.subscriber)
+            position = await self._store.database.read(
+                self._flow.position_of, request.tenant, request.subscriber
+            )
+        if position is None:
+            position = request.after_position
         if position < 0:
             position = await self._store.database.read(self._store.last_position)
         changed = self._pipeline.watch()
@@ -147,7 +179,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.GetAccountingRequest, context: Any
     ) -> ingest_pb2.GetAccountingResponse:
         if request.tenant:
-            _require_tenant(request.tenant)
+            require_tenant(request.tenant)
         await self._ledger.flush()
         counts, pending = await self._store.database.read(self._store.accounting, request.tenant or None)
         now_ms = self._clock.now_ms()
@@ -159,7 +191,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def ListFailedEvents(
         self, request: ingest_pb2.ListFailedEventsRequest, context: Any
     ) -> ingest_pb2.ListFailedEventsResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         size, before = _page(request.page_size, request.page_token)
         failed, last = await self._failures.listed(
             request.tenant,
@@ -176,7 +208,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def GetFailedEvent(
         self, request: ingest_pb2.GetFailedEventRequest, context: Any
     ) -> ingest_pb2.GetFailedEventResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         failed = await self._failures.one(request.tenant, request.failed_id)
         if failed is None:
             raise NotFound(
@@ -187,7 +219,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     async def ReplayFailedEvents(
         self, request: ingest_pb2.ReplayFailedEventsRequest, context: Any
     ) -> ingest_pb2.ReplayFailedEventsResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         results = await self._failures.replay(
             request.tenant,
             request.failed_ids,
@@ -202,7 +234,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         return self._sentry.status()
 
     async def SetMode(self, request: ingest_pb2.SetModeRequest, context: Any) -> ingest_pb2.SetModeResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         if request.mode not in (decision_pb2.MODE_OBSERVE, decision_pb2.MODE_ENFORCE):
             raise InvalidArgument(
                 "MODE_INVALID",
@@ -223,7 +255,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         return ingest_pb2.SetModeResponse(modes=modes)
 
     async def GetMode(self, request: ingest_pb2.GetModeRequest, context: Any) -> ingest_pb2.GetModeResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         return ingest_pb2.GetModeResponse(classes=await self._policy.class_modes(request.tenant))
 
 
@@ -321,15 +353,6 @@ def account(
         and books.accepted == books.decided + books.failed + books.superseded + books.pending
     )
     return books
-
-
-def _require_tenant(tenant: str) -> None:
-    if not check.valid_tenant(tenant):
-        raise InvalidArgument(
-            "TENANT_INVALID",
-            "a tenant is named by 1 to 63 characters of a-z, 0-9 and hyphen",
-            violations=[FieldViolation("tenant", "TENANT_INVALID", "1 to 63 characters of [a-z0-9-]")],
-        )
 
 
 def _page(size: int, token: str) -> tuple[int, int]:

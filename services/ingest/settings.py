@@ -10,6 +10,7 @@ from services.common.client import ClientSettings
 from services.common.config import optional_secret
 from services.common.db import DatabaseSettings
 from services.common.places import SHIPPED
+from services.common.rates import Rate, parse_rate
 from services.common.server import ServerSettings
 from services.common.telemetry import TelemetrySettings
 from services.ingest.security import FAILING, FIELD_GROUPS
@@ -25,7 +26,17 @@ class PipelineSettings:
     """Batches between look-up and commit at once. A third was measured to gain nothing."""
     max_call_events: int = 2_000
     max_queued_events: int = 20_000
-    """Events waiting for a batch; beyond it calls are refused with a delay."""
+    """Events waiting for a batch, of all tenants; beyond it calls are refused with a delay. One tenant alone gets four
+    fifths of it (services/ingest/fair_queue.py)."""
+    max_queued_bytes: int = 256 << 20
+    """Bytes of the events waiting for a batch, and of those in calls that are being taken in."""
+    max_inbox_events: int = 1_000_000
+    """Events accepted at the Submit door and not yet decided, of all tenants and processes."""
+    oldest_pending_alert_seconds: float = 60.0
+    """An event that waits longer, here or at a source, is told to alerts."""
+    disk_reserve_bytes: int = 256 << 20
+    """With less room on the disk of a SQLite database nothing is taken in, so that what was accepted can be decided. 0: not
+    watched."""
     profile_cache: int = 50_000
     """Profiles kept in memory, about 1.5 kB each."""
     receipt_retention_days: int = 30
@@ -68,10 +79,47 @@ class PipelineSettings:
             )
         if self.max_queued_events < self.max_call_events:
             raise ValueError("max_queued_events must be at least max_call_events")
+        if self.max_queued_bytes < 8 << 20:
+            raise ValueError("max_queued_bytes is at least 8388608, two calls")
+        if self.max_inbox_events < self.max_call_events:
+            raise ValueError("max_inbox_events must be at least max_call_events")
+        if self.oldest_pending_alert_seconds <= 0 or self.disk_reserve_bytes < 0:
+            raise ValueError("oldest_pending_alert_seconds is above 0, disk_reserve_bytes 0 or more")
         if self.refresh_seconds <= 0 or self.refresh_seconds > 2.5:
             raise ValueError(
                 "refresh_seconds must be above 0 and at most 2.5: a switch has 5 seconds to take effect"
             )
+
+
+@dataclass(frozen=True)
+class SenderSettings:
+    """Who may send, and how much."""
+
+    keys_required: bool = False
+    """Whether backends need an API key besides their certificate. Without it a key that is shown is still judged."""
+    requests_per_minute: int = 10_000
+    """Requests a minute of a key that has no rate of its own: requests, not events."""
+    quota: str = ""
+    """Events of any tenant without a quota of its own, such as `60000/minute` or `50000000/day`; empty: no limit."""
+    tenant_quotas: tuple[str, ...] = ()
+    """Quotas of single tenants: `acme=100000/minute,beta=1000000/day`."""
+    rates_redis_url: str | None = optional_secret()
+    """Redis that shares the rates between processes (USHER_INGEST_SENDERS_RATES_REDIS_URL_FILE). None: each for itself."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.requests_per_minute <= 10_000_000:
+            raise ValueError("requests_per_minute is 1 to 10,000,000")
+        self.quotas()
+
+    def quotas(self) -> dict[str, Rate]:
+        """Quota by tenant; under "" that of all others, where there is one. Raises ValueError."""
+        found = {"": parse_rate(self.quota)} if self.quota else {}
+        for one in self.tenant_quotas:
+            tenant, separator, rate = one.partition("=")
+            if not separator or not tenant:
+                raise ValueError(f"{one[:40]!r} is no quota of a tenant: write acme=100000/minute")
+            found[tenant] = parse_rate(rate)
+        return found
 
 
 @dataclass(frozen=True)
@@ -98,6 +146,7 @@ class IngestSettings:
     places_reload_seconds: float = 30.0
     """How often the folder is looked at for changed files, 1 to 3,600."""
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+    senders: SenderSettings = field(default_factory=SenderSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
     def __post_init__(self) -> None:

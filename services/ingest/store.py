@@ -40,6 +40,17 @@ from services.ingest.store_entries import put_entry
 from services.ingest.vault import Vault
 from usher.ingest.v1 import ingest_pb2
 
+# The tenants of the inbox, one look into its index each (a loose index scan).
+_TENANTS_WAITING = """
+WITH RECURSIVE t(tenant) AS (
+    (SELECT tenant FROM inbox ORDER BY tenant LIMIT 1)
+    UNION ALL
+    SELECT (SELECT i.tenant FROM inbox i WHERE i.tenant > t.tenant ORDER BY i.tenant LIMIT 1) FROM t
+    WHERE t.tenant IS NOT NULL
+)
+SELECT tenant FROM t WHERE tenant IS NOT NULL
+"""
+
 
 class Store(abc.ABC):
     """The rows of ingest."""
@@ -361,20 +372,36 @@ class Store(abc.ABC):
             return [(row[0], row[1], row[2], bytes(row[3])) for row in rows]
 
     def inbox_rows(self, shards: Sequence[int], limit: int) -> list[InboxRow]:
-        """Waiting events of some shards, oldest first."""
+        """Waiting events of some shards, oldest first; of a long inbox (PostgreSQL) each tenant's oldest."""
         i = tables.inbox.c
-        with self.database.reading() as connection:
-            rows = connection.execute(
-                sa.select(
-                    i.key, i.fingerprint, i.shard, i.tenant, i.received_ms, i.flags, i.traceparent, i.payload
-                )
-                .where(i.shard.in_(list(shards)))
-                .order_by(i.id)
-                .limit(limit)
+        query = (
+            sa.select(
+                i.key, i.fingerprint, i.shard, i.tenant, i.received_ms, i.flags, i.traceparent, i.payload
             )
+            .where(i.shard.in_(list(shards)))
+            .order_by(i.id)
+        )
+        with self.database.reading() as connection:
+            if self.database.dialect == "sqlite":
+                rows = connection.execute(query.limit(limit)).all()
+            else:
+                tenants = list(connection.exec_driver_sql(_TENANTS_WAITING).scalars())
+                share = max(1, limit // max(1, len(tenants)))
+                rows = [
+                    row
+                    for tenant in tenants
+                    for row in connection.execute(query.where(i.tenant == tenant).limit(share))
+                ]
             return [
                 InboxRow(bytes(r[0]), bytes(r[1]), r[2], r[3], r[4], r[5], r[6], bytes(r[7])) for r in rows
             ]
+
+    def pending(self) -> dict[str, tuple[int, int]]:
+        """By tenant the rows of the inbox and when the oldest was received (ms)."""
+        i = tables.inbox.c
+        query = sa.select(i.tenant, sa.func.count(), sa.func.min(i.received_ms)).group_by(i.tenant)
+        with self.database.reading() as connection:
+            return {row[0]: (int(row[1]), int(row[2])) for row in connection.execute(query)}
 
     def accounting(self, tenant: str | None) -> tuple[dict[tuple[str, str], int], dict[str, tuple[int, int]]]:
         """Counters by (tenant, name), and by tenant the rows of the inbox and when the oldest was received (ms).

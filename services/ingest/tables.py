@@ -181,5 +181,42 @@ labels = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.Label"),
 )
 
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True, comment="public part of the key"),
+    sa.Column("digest", sa.LargeBinary, nullable=False, comment="SHA-256 of the secret part"),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("rights", sa.Integer, nullable=False, comment="bit KeyRight of usher.ingest.v1"),
+    sa.Column("requests_per_minute", sa.Integer, nullable=False, comment="0: the default"),
+    sa.Column("created_ms", BIG, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("expires_ms", BIG, nullable=False, comment="0: never"),
+    sa.Column("revoked_ms", BIG, nullable=False, comment="0: not"),
+    sa.Column("last_used_ms", BIG, nullable=False, comment="0: never; to the minute"),
+    sa.Column("rotated_from", sa.Text, nullable=False),
+    sa.Index("api_keys_by_tenant", "tenant", "created_ms"),
+)
+
+sources = sa.Table(
+    "sources",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("instance", sa.Text, primary_key=True),
+    sa.Column("reported_ms", BIG, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.SourceReport"),
+)
+
+subscribers = sa.Table(
+    "subscribers",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("position", BIG, nullable=False, comment="position of the last decision handled"),
+    sa.Column("acked_ms", BIG, nullable=False),
+)
+
 PARTITIONED = (decisions, bodies)
 """Append-only tables that PostgreSQL partitions by day."""

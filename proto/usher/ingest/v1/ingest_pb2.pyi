@@ -122,12 +122,14 @@ class ListDecisionsResponse(_message.Message):
     def __init__(self, decisions: _Optional[_Iterable[_Union[_decision_pb2.Decision, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class WatchDecisionsRequest(_message.Message):
-    __slots__ = ("tenant", "after_position")
+    __slots__ = ("tenant", "after_position", "subscriber")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     AFTER_POSITION_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBER_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     after_position: int
-    def __init__(self, tenant: _Optional[str] = ..., after_position: _Optional[int] = ...) -> None: ...
+    subscriber: str
+    def __init__(self, tenant: _Optional[str] = ..., after_position: _Optional[int] = ..., subscriber: _Optional[str] = ...) -> None: ...
 
 class WatchDecisionsResponse(_message.Message):
     __slots__ = ("decisions",)
