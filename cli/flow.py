@@ -38,7 +38,7 @@ def sources(target: str, tenant: str, as_json: bool) -> int:
         }
         for one in found
     ]
-    _show(rows, as_json, "no source has reported within a day; docs/operations.md says how to run one")
+    _show(rows, as_json, "no source has reported within a day")
     return EXIT_OK
 
 
@@ -56,7 +56,7 @@ def subscribers(target: str, tenant: str, as_json: bool) -> int:
         }
         for one in found
     ]
-    _show(rows, as_json, "nobody subscribes under a name; docs/operations.md says how to")
+    _show(rows, as_json, "nobody has acknowledged decisions under a name")
     return EXIT_OK
 
 
