@@ -77,6 +77,11 @@ def mesh(home: Home, run: Path, port: int, policy_set: str, environment: Mapping
         if name == "alerts":
             env.setdefault("USHER_ALERTS_ENTITY_KEY_FILE", str(home.entity_key))
             env["USHER_ALERTS_INGEST_TARGET"] = f"unix:{sockets['ingest']}"
+        if name == "compliance":
+            for other in ("ingest", "scoring", "fraud", "alerts"):
+                env[f"USHER_COMPLIANCE_{other.upper()}_TARGET"] = f"unix:{sockets[other]}"
+            env.setdefault("USHER_COMPLIANCE_RECORDS_KEYS_DIR", str(home.path))
+            env.setdefault("USHER_COMPLIANCE_RECORDS_LEDGER_COPY", str(home.path / "erasures.jsonl"))
         if name == "ingest":
             env.setdefault("USHER_INGEST_POLICY_SET", policy_set)
             if home.places.is_dir():

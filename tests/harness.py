@@ -179,6 +179,12 @@ class Mesh:
                         own["USHER_FRAUD_ALLOW_VOLATILE_MEMORY"] = "true"
                 if name == "alerts":
                     own["USHER_ALERTS_INGEST_TARGET"] = ",".join(f"unix:{s}" for s in sockets["ingest"])
+                if name == "compliance":
+                    for other in ("ingest", "scoring", "fraud", "alerts"):
+                        targets = ",".join(f"unix:{s}" for s in sockets[other])
+                        own[f"USHER_COMPLIANCE_{other.upper()}_TARGET"] = targets
+                    own["USHER_COMPLIANCE_RECORDS_KEYS_DIR"] = str(folder)
+                    own["USHER_COMPLIANCE_RECORDS_LEDGER_COPY"] = str(folder / "erasures.jsonl")
                 if name == "ingest":
                     own["USHER_INGEST_POLICY_SET"] = self.policy_set
                     own["USHER_INGEST_PIPELINE_ENFORCING_TENANTS"] = ",".join(enforcing)

@@ -49,7 +49,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "tables",
         }
     ),
-    "compliance": frozenset(),
+    "compliance": frozenset({"fulfil", "peers", "records", "servicer_records", "sweep"}),
     "scoring": frozenset(),
     "fraud": frozenset({"ringbook"}),
     "alerts": frozenset({"app", "channels", "chores", "delivery", "tables"}),

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.common.db import Database
-from services.common.erased import Entry, Erased, ErasedRows, subject_of
+from services.common.erased import Entry, Erased, ErasedRows, State, subject_of
 from services.common.errors import Unavailable
 from services.common.subject_data import NothingKept, Rows, Subject, as_word
 
@@ -65,9 +65,9 @@ class AlertsSubjects(NothingKept):
             for table in self._entities():
                 columns = [column for column in table.c if not isinstance(column.type, sa.LargeBinary)]
                 rows = connection.execute(sa.select(*columns).where(*self._named(table, subject))).mappings()
-                told = [{name: _plain(value) for name, value in row.items()} for row in rows]
+                told = [{str(name): _plain(value) for name, value in row.items()} for row in rows]
                 if told:
-                    found[table.name] = told
+                    found[str(table.name)] = told
         return found
 
     async def erase(self, subject: Subject, key: bytes, entry: Entry | None) -> Erased:
@@ -167,8 +167,8 @@ class AlertsSubjects(NothingKept):
                     left[table.name] += sum(1 for _ in self._containing(connection, table, column, subject))
         return left
 
-    async def erasure_state(self) -> tuple[int, bool]:
-        return await self._database.read(self._rows.applied_sequence), self._rows.restored
+    async def erasure_state(self) -> State:
+        return await self._database.read(self._rows.state)
 
     async def reapply(self, key: bytes, entries: Sequence[Entry], complete: bool) -> Mapping[str, int]:
         done: Counter[str] = Counter()

@@ -98,6 +98,10 @@ class ErasedRows:
         else:
             self._restored = known != identity
 
+    def remembered(self) -> int:
+        """The highest sequence that is remembered beside the rows; 0 on PostgreSQL, which has no such place."""
+        return 0 if self._beside is None else self._remembered()
+
     def key(self) -> bytes:
         """The ledger's key; empty before the first erasure."""
         with self._database.reading() as connection:
@@ -107,6 +111,10 @@ class ErasedRows:
         """The highest sequence applied."""
         with self._database.reading() as connection:
             return int(connection.execute(sa.select(_marker.c.sequence)).scalar() or 0)
+
+    def state(self) -> State:
+        """How much of the ledger is in these rows."""
+        return State(self.applied_sequence(), self.restored, self.remembered())
 
     def all(self) -> dict[bytes, int]:
         """When each subject was erased (Unix milliseconds)."""
@@ -168,6 +176,14 @@ class ErasedRows:
         finally:
             os.close(descriptor)
         draft.replace(self._beside)
+
+
+class State(NamedTuple):
+    """How much of the ledger is in a service's stores."""
+
+    applied_sequence: int
+    restored: bool
+    remembered_sequence: int = 0
 
 
 class Erased(NamedTuple):

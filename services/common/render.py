@@ -403,6 +403,11 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
     decision_pb2.REASON_CODE_UNKNOWN_EVENT_TYPE: lambda v, w: (
         f'The event type "{w[0]}" is not known to this version.'
     ),
+    decision_pb2.REASON_CODE_REQUEST_OVERDUE: lambda v, w: "A subject request is past its due time.",
+    decision_pb2.REASON_CODE_REQUEST_DUE_SOON: lambda v, w: "A subject request is due within days.",
+    decision_pb2.REASON_CODE_BREACH_NOTICE_OVERDUE: lambda v, w: "A notice of a breach is past its due time.",
+    decision_pb2.REASON_CODE_BREACH_NOTICE_DUE_SOON: lambda v, w: "A notice of a breach is due within hours.",
+    decision_pb2.REASON_CODE_ERASURE_STALLED: lambda v, w: "An erasure does not come to its end.",
     decision_pb2.REASON_CODE_LISTED_BLOCK: lambda v, w: f"This {w[0]} is on a block-list (entry {w[1]}).",
     decision_pb2.REASON_CODE_LISTED_ALLOW: lambda v, w: (
         f"This {w[0]} is on an allow-list (entry {w[1]}), so what was scored does not count."

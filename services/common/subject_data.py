@@ -7,12 +7,12 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from services.common.clock import Clock
-from services.common.erased import KEY_BYTES, SUBJECT_BYTES, Entry, Erased
+from services.common.erased import KEY_BYTES, SUBJECT_BYTES, Entry, Erased, State
 from services.common.errors import FieldViolation, InvalidArgument
 from services.common.server import Service
 from usher.subject.v1 import subject_pb2, subject_pb2_grpc
@@ -51,6 +51,22 @@ class Subject:
         return self.kept_from(store) == 0
 
 
+class Rule(NamedTuple):
+    """How long one store keeps what comes from one jurisdiction."""
+
+    store: str
+    jurisdiction: str
+    """"NL", "US-CA", "US"; empty: every one without a rule of its own."""
+    before_ms: int
+
+
+class Retained(NamedTuple):
+    """What one rule did."""
+
+    rows: int
+    held: int
+
+
 class SubjectStore(Protocol):
     """What a service keeps of people."""
 
@@ -70,12 +86,18 @@ class SubjectStore(Protocol):
         """Rows that are still there and not kept, by store."""
         ...
 
-    async def erasure_state(self) -> tuple[int, bool]:
-        """The highest entry of the ledger applied, and whether an older copy was put back."""
+    async def erasure_state(self) -> State:
+        """How much of the ledger is in the stores."""
         ...
 
     async def reapply(self, key: bytes, entries: Sequence[Entry], complete: bool) -> Mapping[str, int]:
         """Erases again whom the entries name; returns the rows erased by store."""
+        ...
+
+    async def retain(
+        self, tenant: str, rules: Sequence[Rule], held: frozenset[str], dry_run: bool
+    ) -> tuple[Mapping[Rule, Retained], int]:
+        """Deletes or counts what is older than its rule says; returns that by rule, and partitions dropped."""
         ...
 
 
@@ -100,12 +122,17 @@ class NothingKept:
     async def remaining(self, subject: Subject) -> Mapping[str, int]:
         return {}
 
-    async def erasure_state(self) -> tuple[int, bool]:
+    async def erasure_state(self) -> State:
         # Nothing kept is as far as any ledger.
-        return 2**62, False
+        return State(2**62, False)
 
     async def reapply(self, key: bytes, entries: Sequence[Entry], complete: bool) -> Mapping[str, int]:
         return {}
+
+    async def retain(
+        self, tenant: str, rules: Sequence[Rule], held: frozenset[str], dry_run: bool
+    ) -> tuple[Mapping[Rule, Retained], int]:
+        return {}, 0
 
 
 class SubjectDataServicer(subject_pb2_grpc.SubjectDataServiceServicer):
@@ -160,8 +187,8 @@ class SubjectDataServicer(subject_pb2_grpc.SubjectDataServiceServicer):
     async def GetErasureState(
         self, request: subject_pb2.GetErasureStateRequest, context: Any
     ) -> subject_pb2.GetErasureStateResponse:
-        sequence, restored = await self._store.erasure_state()
-        return subject_pb2.GetErasureStateResponse(applied_sequence=sequence, restored=restored)
+        state = await self._store.erasure_state()
+        return subject_pb2.GetErasureStateResponse(**state._asdict())
 
     async def ReapplyErasures(
         self, request: subject_pb2.ReapplyErasuresRequest, context: Any
@@ -172,6 +199,32 @@ class SubjectDataServicer(subject_pb2_grpc.SubjectDataServiceServicer):
         entries = [_entry(one) for one in request.entries]
         erased = await self._store.reapply(request.ledger_key, entries, request.complete)
         return subject_pb2.ReapplyErasuresResponse(erased=erased)
+
+    async def ApplyRetention(
+        self, request: subject_pb2.ApplyRetentionRequest, context: Any
+    ) -> subject_pb2.ApplyRetentionResponse:
+        check_tenant(request.tenant)
+        if len(request.held_user_ids) > MAX_ENTRIES:
+            raise _invalid("held_user_ids", "LEDGER_INVALID", f"at most {MAX_ENTRIES} viewers under a hold")
+        rules = [Rule(one.store, one.jurisdiction, one.before_time.ToMilliseconds()) for one in request.rules]
+        counts, dropped = await self._store.retain(
+            request.tenant, rules, frozenset(request.held_user_ids), request.dry_run
+        )
+        answer = subject_pb2.ApplyRetentionResponse(partitions_dropped=dropped)
+        for rule, done in counts.items():
+            answer.counts.add(
+                store=rule.store, jurisdiction=rule.jurisdiction, rows=done.rows, held=done.held
+            )
+        return answer
+
+
+def rule_for(rules: Mapping[tuple[str, str], Rule], store: str, region: str) -> Rule | None:
+    """The rule for a region: its own, its country's, or the general one."""
+    for place in (region, region.partition("-")[0], ""):
+        rule = rules.get((store, place))
+        if rule is not None:
+            return rule
+    return None
 
 
 def as_word(user_id: str) -> re.Pattern[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from services.common.clock import SystemClock
 from services.common.config import load
@@ -11,7 +12,9 @@ from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
 from services.common.server import Service, run, serve
 from services.common.telemetry import start_telemetry
+from services.compliance import faults
 from services.compliance.ledger_reader import LedgerReader
+from services.compliance.records import Records
 from services.compliance.servicer import ComplianceServicer, Engines
 from services.compliance.servicer_consents import ConsentServicer
 from services.compliance.settings import ComplianceSettings
@@ -21,6 +24,7 @@ from usher.compliance.v1 import compliance_pb2_grpc, consent_pb2_grpc
 
 async def main() -> None:
     """Serves until told to stop."""
+    faults.arm(os.environ)
     settings = load(ComplianceSettings, prefix="USHER_COMPLIANCE_")
     telemetry = start_telemetry("compliance", settings.telemetry)
     async with open_database(
@@ -29,10 +33,11 @@ async def main() -> None:
         await asyncio.to_thread(migrate, database, "compliance")
         engines = Engines(PolicySetCache(settings.policy_dir), settings.cached_signatures)
         consents = ConsentStore(database)
+        reader = LedgerReader(consents)
         services = [
             Service(
                 compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
-                ComplianceServicer(engines, LedgerReader(consents), telemetry.registry),
+                ComplianceServicer(engines, reader, telemetry.registry),
                 "usher.compliance.v1.ComplianceService",
             ),
             Service(
@@ -41,7 +46,10 @@ async def main() -> None:
                 "usher.compliance.v1.ConsentService",
             ),
         ]
-        await serve(settings.server, services, healthy=database.ping, telemetry=telemetry)
+        everything = Records(settings, consents, reader.forget, database, telemetry, SystemClock())
+        async with everything as records:
+            services += records.services
+            await serve(settings.server, services, healthy=records.healthy, telemetry=telemetry)
 
 
 if __name__ == "__main__":

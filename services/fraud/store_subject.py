@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from services.common.db import Database
-from services.common.erased import Entry, Erased, ErasedRows, subject_of
+from services.common.erased import Entry, Erased, ErasedRows, State, subject_of
 from services.common.errors import Unavailable
 from services.common.subject_data import NothingKept, Rows, Subject
 from services.fraud.memory import Memory
@@ -94,8 +94,8 @@ class FraudSubjects(NothingKept):
             found["rings"] = int(ring is not None)
         return found
 
-    async def erasure_state(self) -> tuple[int, bool]:
-        return await self._database.read(self._rows.applied_sequence), self._rows.restored
+    async def erasure_state(self) -> State:
+        return await self._database.read(self._rows.state)
 
     async def reapply(self, key: bytes, entries: Sequence[Entry], complete: bool) -> Mapping[str, int]:
         forgotten = await self._forget_named(key, {entry.subject: entry.erased_ms for entry in entries})

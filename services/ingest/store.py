@@ -586,6 +586,13 @@ class Store(abc.ABC):
                 for row in connection.execute(sa.select(i.tenant, i.import_id, i.newest_ms))
             }
 
+    def drop_empty_partitions(self, before_ms: int) -> int:
+        """Drops the partitions of days that ended before a time and hold nothing any more; returns how many.
+
+        SQLite has none.
+        """
+        return 0
+
     @abc.abstractmethod
     def maintain(self, now_ms: int) -> None:
         """Chores between transactions: SQLite moves its log, PostgreSQL gets the partitions of the coming days."""

@@ -191,6 +191,28 @@ class PostgresqlStore(Store):
                         f"CREATE TABLE {name} PARTITION OF {table.name} FOR VALUES FROM ({low}) TO ({high})"
                     )
 
+    def drop_empty_partitions(self, before_ms: int) -> int:
+        dropped = 0
+        with self.database.reading() as connection:
+            found = connection.exec_driver_sql(
+                "SELECT c.relname, p.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+                "JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace n ON n.oid = p.relnamespace "
+                "WHERE n.nspname = %s",
+                (self.database.schema,),
+            ).all()
+        names = {table.name for table in tables.PARTITIONED}
+        for name, parent in found:
+            day = name.removeprefix(f"{parent}_d")
+            if parent not in names or not day.isdigit() or (int(day) + 1) * _DAY_MS > before_ms:
+                continue
+            with self.database.begin() as connection:
+                # The lock keeps a late row out between the look and the drop.
+                connection.exec_driver_sql(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
+                if connection.exec_driver_sql(f"SELECT 1 FROM {name} LIMIT 1").first() is None:
+                    connection.exec_driver_sql(f"DROP TABLE {name}")
+                    dropped += 1
+        return dropped
+
 
 def _raw(connection: sa.Connection) -> psycopg.Connection[Any]:
     raw = connection.connection.driver_connection

@@ -17,10 +17,10 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from services.common.clock import utc_now_ms
-from services.common.erased import Entry, Erased, ErasedRows, subject_of
+from services.common.erased import Entry, Erased, ErasedRows, State, subject_of
 from services.common.event_json import event_to_json
 from services.common.render import decision_to_json
-from services.common.subject_data import Rows, Subject, as_word
+from services.common.subject_data import Retained, Rows, Rule, Subject, as_word, rule_for
 from services.ingest import receipts, store_subject_lists, tables
 from services.ingest.erasures import ErasedViewers
 from services.ingest.outbox import Outbox
@@ -102,8 +102,8 @@ class IngestSubjects:
         counts = {
             "decisions": len(self._positions(subject, erasable=True)),
             "failed_events": 0 if subject.keeps_all("failed_events") else len(self._failed(subject)),
-            "waiting_events": len(self._waiting(subject)),
-            "outbox": len(self._messages(subject, event_ids)),
+            "waiting_events": 0 if subject.keeps_all("waiting_events") else len(self._waiting(subject)),
+            "outbox": 0 if subject.keeps_all("outbox") else len(self._messages(subject, event_ids)),
             **store_subject_lists.count(self._store, subject, event_ids),
             "profiles": int(not subject.keeps_all("profiles") and self._profile(subject) is not None),
         }
@@ -245,10 +245,10 @@ class IngestSubjects:
 
     def _erase_rest(self, subject: Subject, event_ids: frozenset[str]) -> Counter[str]:
         failed = [] if subject.keeps_all("failed_events") else self._failed(subject)
-        waiting = self._waiting(subject)
+        waiting = [] if subject.keeps_all("waiting_events") else self._waiting(subject)
         # Alerts about failed and waiting events name them, too.
         event_ids |= {one.event_id for _, one in failed}
-        outbox = self._messages(subject, event_ids)
+        outbox = [] if subject.keeps_all("outbox") else self._messages(subject, event_ids)
         done: Counter[str] = Counter()
         f, i, o, p = tables.failed, tables.inbox, tables.outbox, tables.profiles
         with self._database.begin() as connection:
@@ -296,10 +296,84 @@ class IngestSubjects:
     def _insert(self, table: sa.Table) -> Any:
         return (sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert)(table)
 
+    # -- retention ---------------------------------------------------------------------------------
+
+    async def retain(
+        self, tenant: str, rules: Sequence[Rule], held: frozenset[str], dry_run: bool
+    ) -> tuple[Mapping[Rule, Retained], int]:
+        """Goes through what is older than the shortest period, oldest first, and asks each event's own rule."""
+        by_place = {(rule.store, rule.jurisdiction): rule for rule in rules}
+        rows: Counter[Rule] = Counter()
+        kept: Counter[Rule] = Counter()
+        latest = max((rule.before_ms for rule in rules if rule.store == "decisions"), default=0)
+        after = -1
+        while latest:
+            found = await self._database.read(self._older, tenant, after, latest)
+            gone: list[int] = []
+            for position, user_id, region in found:
+                rule = rule_for(by_place, "decisions", region)
+                if rule is None or position >= rule.before_ms << POSITION_SHIFT:
+                    continue
+                if user_id in held:
+                    kept[rule] += 1
+                    continue
+                rows[rule] += 1
+                gone.append(position)
+            if not dry_run:
+                for start in range(0, len(gone), _PIECE):
+                    await self._database.run(self._erase_decisions, tenant, gone[start : start + _PIECE])
+            if len(found) < _SCAN:
+                break
+            after = found[-1][0]
+        old, held_failed = await self._database.run(self._retain_failed, tenant, by_place, held, dry_run)
+        rows += old
+        kept += held_failed
+        dropped = 0
+        if latest and not dry_run:
+            dropped = await self._database.run(self._store.drop_empty_partitions, latest)
+        both = {rule: Retained(rows[rule], kept[rule]) for rule in rules if rows[rule] or kept[rule]}
+        return both, dropped
+
+    def _older(self, tenant: str, after: int, before_ms: int) -> list[tuple[int, str, str]]:
+        d, b = tables.decisions.c, tables.bodies.c
+        with self._database.reading() as connection:
+            found = connection.execute(
+                sa.select(d.position, b.event)
+                .join(tables.bodies, b.position == d.position)
+                .where(d.tenant == tenant, d.position > after, d.position < before_ms << POSITION_SHIFT)
+                .order_by(d.position)
+                .limit(_SCAN)
+            ).all()
+        events = ((row[0], event_pb2.Event.FromString(bytes(row[1]))) for row in found)
+        return [(position, event.user_id, event.region) for position, event in events]
+
+    def _retain_failed(
+        self, tenant: str, rules: Mapping[tuple[str, str], Rule], held: frozenset[str], dry_run: bool
+    ) -> tuple[Counter[Rule], Counter[Rule]]:
+        rows: Counter[Rule] = Counter()
+        kept: Counter[Rule] = Counter()
+        rule = rules.get(("failed_events", ""))
+        if rule is None:
+            return rows, kept
+        gone = []
+        for row_id, failed in self._all_failed(tenant):
+            if failed.failed_time.ToMilliseconds() < rule.before_ms:
+                if _user_of(failed.payload) in held:
+                    kept[rule] += 1
+                else:
+                    gone.append(row_id)
+        rows[rule] = len(gone)
+        if not dry_run:
+            for start in range(0, len(gone), _PIECE):
+                with self._database.begin() as connection:
+                    some = tables.failed.c.id.in_(gone[start : start + _PIECE])
+                    connection.execute(sa.delete(tables.failed).where(some))
+        return rows, kept
+
     # -- the ledger --------------------------------------------------------------------------------
 
-    async def erasure_state(self) -> tuple[int, bool]:
-        return await self._database.read(self._rows.applied_sequence), self._rows.restored
+    async def erasure_state(self) -> State:
+        return await self._database.read(self._rows.state)
 
     async def reapply(self, key: bytes, entries: Sequence[Entry], complete: bool) -> Mapping[str, int]:
         """Finds whom the entries name by reading everything once, and erases them again."""

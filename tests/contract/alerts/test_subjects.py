@@ -89,7 +89,7 @@ async def test_a_person_goes_and_alerts_about_other_things_lose_the_name(
     # The same message again opens nothing anew.
     [again] = await store.raise_messages([message("ev-a1", entity=ANNA)], NOON_MS)
     assert again.status == 3
-    assert await subjects.erasure_state() == (1, False)
+    assert (await subjects.erasure_state())[:2] == (1, False)
 
 
 async def test_an_export_tells_the_persons_alerts_only(database: Database, subjects: AlertsSubjects) -> None:
@@ -114,5 +114,5 @@ async def test_the_ledger_is_applied_again(database: Database, subjects: AlertsS
     entries = [Entry(7, subject_of(KEY, "acme", ANNA), NOON_MS, "er")]
     done = await subjects.reapply(KEY, entries, True)
     assert done["alerts"] >= 1
-    assert await subjects.erasure_state() == (7, False)
+    assert (await subjects.erasure_state())[:2] == (7, False)
     assert "entity='anna" not in everything(database)

@@ -208,7 +208,7 @@ async def test_a_ring_loses_the_erased_member_and_nobody_else(tmp_path: Path, da
 
     assert erased.erased["rings"] == 1
     assert not any((await subjects.remaining(subject)).values())
-    assert await subjects.erasure_state() == (3, False)
+    assert (await subjects.erasure_state())[:2] == (3, False)
     [left] = [
         rows async for store, rows in subjects.export(Subject(TENANT, users[1]), b"") if store == "ring"
     ]

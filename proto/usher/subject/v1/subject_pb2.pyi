@@ -146,12 +146,14 @@ class GetErasureStateRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetErasureStateResponse(_message.Message):
-    __slots__ = ("applied_sequence", "restored")
+    __slots__ = ("applied_sequence", "restored", "remembered_sequence")
     APPLIED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RESTORED_FIELD_NUMBER: _ClassVar[int]
+    REMEMBERED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     applied_sequence: int
     restored: bool
-    def __init__(self, applied_sequence: _Optional[int] = ..., restored: _Optional[bool] = ...) -> None: ...
+    remembered_sequence: int
+    def __init__(self, applied_sequence: _Optional[int] = ..., restored: _Optional[bool] = ..., remembered_sequence: _Optional[int] = ...) -> None: ...
 
 class ReapplyErasuresRequest(_message.Message):
     __slots__ = ("ledger_key", "entries", "complete")
@@ -175,3 +177,45 @@ class ReapplyErasuresResponse(_message.Message):
     ERASED_FIELD_NUMBER: _ClassVar[int]
     erased: _containers.ScalarMap[str, int]
     def __init__(self, erased: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class RetentionRule(_message.Message):
+    __slots__ = ("store", "jurisdiction", "before_time")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    JURISDICTION_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    jurisdiction: str
+    before_time: _timestamp_pb2.Timestamp
+    def __init__(self, store: _Optional[str] = ..., jurisdiction: _Optional[str] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ApplyRetentionRequest(_message.Message):
+    __slots__ = ("tenant", "rules", "held_user_ids", "dry_run")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    HELD_USER_IDS_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    rules: _containers.RepeatedCompositeFieldContainer[RetentionRule]
+    held_user_ids: _containers.RepeatedScalarFieldContainer[str]
+    dry_run: bool
+    def __init__(self, tenant: _Optional[str] = ..., rules: _Optional[_Iterable[_Union[RetentionRule, _Mapping]]] = ..., held_user_ids: _Optional[_Iterable[str]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class ApplyRetentionResponse(_message.Message):
+    __slots__ = ("counts", "partitions_dropped")
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_DROPPED_FIELD_NUMBER: _ClassVar[int]
+    counts: _containers.RepeatedCompositeFieldContainer[RetentionCount]
+    partitions_dropped: int
+    def __init__(self, counts: _Optional[_Iterable[_Union[RetentionCount, _Mapping]]] = ..., partitions_dropped: _Optional[int] = ...) -> None: ...
+
+class RetentionCount(_message.Message):
+    __slots__ = ("store", "jurisdiction", "rows", "held")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    JURISDICTION_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    jurisdiction: str
+    rows: int
+    held: int
+    def __init__(self, store: _Optional[str] = ..., jurisdiction: _Optional[str] = ..., rows: _Optional[int] = ..., held: _Optional[int] = ...) -> None: ...

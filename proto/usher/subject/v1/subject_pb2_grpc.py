@@ -67,6 +67,11 @@ class SubjectDataServiceStub:
                 request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresRequest.SerializeToString,
                 response_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresResponse.FromString,
                 _registered_method=True)
+        self.ApplyRetention = channel.unary_unary(
+                '/usher.subject.v1.SubjectDataService/ApplyRetention',
+                request_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ApplyRetentionRequest.SerializeToString,
+                response_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ApplyRetentionResponse.FromString,
+                _registered_method=True)
 
 
 class SubjectDataServiceServicer:
@@ -122,6 +127,13 @@ class SubjectDataServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyRetention(self, request, context):
+        """Deletes what is older than its retention period, or counts it. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SubjectDataServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -154,6 +166,11 @@ def add_SubjectDataServiceServicer_to_server(servicer, server):
                     servicer.ReapplyErasures,
                     request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresRequest.FromString,
                     response_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresResponse.SerializeToString,
+            ),
+            'ApplyRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyRetention,
+                    request_deserializer=usher_dot_subject_dot_v1_dot_subject__pb2.ApplyRetentionRequest.FromString,
+                    response_serializer=usher_dot_subject_dot_v1_dot_subject__pb2.ApplyRetentionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -321,6 +338,33 @@ class SubjectDataService:
             '/usher.subject.v1.SubjectDataService/ReapplyErasures',
             usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresRequest.SerializeToString,
             usher_dot_subject_dot_v1_dot_subject__pb2.ReapplyErasuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.subject.v1.SubjectDataService/ApplyRetention',
+            usher_dot_subject_dot_v1_dot_subject__pb2.ApplyRetentionRequest.SerializeToString,
+            usher_dot_subject_dot_v1_dot_subject__pb2.ApplyRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,
