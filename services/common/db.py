@@ -278,12 +278,13 @@ class Database:
 
     # -- erasure -----------------------------------------------------------------------------------
 
-    def scrub(self, residues: Sequence[bytes], tables: Sequence[str]) -> None:
+    def scrub(self, residues: Sequence[bytes], tables: Sequence[str], *, rebuild: bool = False) -> None:
         """Remove from the files what deleted rows left behind; call it in the writer's thread after deleting.
 
         SQLite: the log is moved into the database and truncated. Deleted rows are overwritten as they go
         (secure_delete), but rows that moved when a page was split or merged may have left copies: where one of
-        ``residues`` (byte strings that no row should hold any more) is found in the file, the file is rebuilt.
+        ``residues`` (byte strings that no row should hold any more) is found in the file, the file is rebuilt;
+        with ``rebuild`` in any case.
         PostgreSQL: the tables are vacuumed. Raises Unavailable (DATABASE_BUSY) where readers kept the log in
         use; nothing is lost, and a later call does it.
         """
@@ -294,7 +295,7 @@ class Database:
                     autocommit.exec_driver_sql(f"VACUUM {table}")
             return
         self._checkpoint_fully()
-        if self._holds(residues):
+        if rebuild or self._holds(residues):
             with _typed_errors():
                 pooled = self.engine.raw_connection()
                 try:

@@ -31,7 +31,7 @@ from services.compliance import requests as rules
 from services.compliance.duties import Facts
 from services.compliance.faults import crash_point
 from services.compliance.peers import Peers
-from services.compliance.store_records import NEVER, RecordStore
+from services.compliance.store_records import NEVER, TABLES, RecordStore
 from services.compliance.store_subject import ComplianceSubjects
 from services.compliance.telling import erasure_stalled
 from usher.alerts.v1 import alerts_pb2
@@ -128,7 +128,12 @@ class Fulfilment:
         # The request itself named the subject until now.
         await self._own.erase(Subject(tenant, user_id), b"", None)
         await self._database.run(self._own.scrub, user_id)
-        return request
+        return await self._change(request, lambda _: NEVER)
+
+    async def tidy(self, request: SubjectRequest) -> None:
+        """Cleans the file after an erasure whose process died at its very end: nobody knows any more what to look for."""
+        await self._database.run(lambda: self._database.scrub([], TABLES, rebuild=True))
+        await self._change(request, lambda _: NEVER)
 
     async def _change(
         self, request: SubjectRequest, change: Callable[[SubjectRequest], int]
@@ -192,7 +197,8 @@ class Fulfilment:
         rules.close(request, rules.COMPLETED, now_ms)
         rules.anonymise(request)
         rules.note(request, "ERASED", now_ms, OWN)
-        return NEVER
+        # Taken up once more if the process dies before the file is clean (`tidy`).
+        return now_ms + LEASE_MS
 
     async def _kept(self, request: SubjectRequest, facts: Sequence[Facts]) -> Kept:
         key = bytes.fromhex(request.subject)

@@ -206,9 +206,7 @@ class RecordStore:
         """Gives up all leases: for a process that starts and is the only one."""
         c = _requests.c
         with self.database.begin() as connection:
-            connection.execute(
-                sa.update(_requests).where(c.closed == 0, c.next_ms > now_ms).values(next_ms=now_ms)
-            )
+            connection.execute(sa.update(_requests).where(c.next_ms > now_ms).values(next_ms=now_ms))
 
     def requests_to_anonymise(self, tenant: str, closed_before_ms: int) -> list[SubjectRequest]:
         """Closed requests that still name somebody, ended before a time."""

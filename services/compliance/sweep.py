@@ -92,7 +92,7 @@ class Sweep:
         now_ms = self._clock.now_ms()
         for request in await self._database.run(self._store.claim_requests, now_ms, LEASE_MS, _MOST):
             key = (request.tenant, request.request_id)
-            if request.state in (rules.FULFILLING, rules.HELD):
+            if request.state in (rules.FULFILLING, rules.HELD) or request.certificate:
                 if key not in self._tasks:
                     task = asyncio.create_task(self._erase(request))
                     self._tasks[key] = task
@@ -106,7 +106,10 @@ class Sweep:
     async def _erase(self, request: SubjectRequest) -> None:
         renewing = asyncio.create_task(self._renew(request))
         try:
-            await self._fulfilment.erase(request, await self._facts())
+            if request.state in rules.CLOSED:
+                await self._fulfilment.tidy(request)
+            else:
+                await self._fulfilment.erase(request, await self._facts())
         except UsherError as error:
             self._log.warning(
                 "an erasure waits", extra={"request_id": request.request_id, "reason": error.reason}
