@@ -104,9 +104,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.compliance.v1.EvidenceService/ExportEvidence": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.EvidenceService/GetSigningKey": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.EvidenceService/GetProcessingRecords": frozenset({"gateway", "operator"}),
-    "/usher.compliance.v1.EvidenceService/AppendAudit": frozenset(
-        {"alerts", "fraud", "gateway", "ingest", "operator", "scoring"}
-    ),
+    "/usher.compliance.v1.EvidenceService/AppendAudit": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.EvidenceService/ListAudit": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.EvidenceService/VerifyAudit": frozenset({"gateway", "operator"}),
     "/usher.subject.v1.SubjectDataService/ExportSubjectData": frozenset({"compliance"}),
