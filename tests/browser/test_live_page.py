@@ -157,7 +157,7 @@ def test_every_error_of_an_event_is_named(page: Page) -> None:
 
 
 def test_hostile_text_is_shown_as_text(page: Page) -> None:
-    hostile = {"user_agent": PROBE, "extra_metadata": {PROBE: PROBE}, "subscription_plan": "<b>bold</b>"}
+    hostile = {"user_agent": PROBE, "extra_metadata": {"note": PROBE}}
     event = {**page.event(), **hostile}
     page.type(json.dumps(event))
     assert len(page.ask()) == 2
@@ -166,7 +166,10 @@ def test_hostile_text_is_shown_as_text(page: Page) -> None:
     shown = page.until(lambda: page.all("#detail pre"))[0].text
     assert json.loads(shown)["user_agent"] == PROBE
     page.of("detail-close").click()
-    # An id that no event may have comes back in the error.
+    # Where it may not stand the event is failed, and the error tells it as text, too.
+    page.type(json.dumps({**event, "subscription_plan": "<b>bold</b>", "extra_metadata": {PROBE: PROBE}}))
+    (refused,) = page.ask()
+    assert "failed_" in refused.text
     page.type(json.dumps({**event, "event_id": PROBE, "event_type": PROBE, PROBE: 1}))
     (refused,) = page.ask()
     assert "event_id" in refused.text
