@@ -539,6 +539,10 @@ async def test_openapi(gateway: Running) -> None:
         "/api/v1/decisions/{event_id}",
         "/api/v1/decision-stream",
         "/api/v1/accounting",
+        "/api/v1/failed-events",
+        "/api/v1/failed-events/{failed_id}",
+        "/api/v1/failed-events/replay",
+        "/api/v1/security/validation-status",
         "/healthz",
         "/metrics",
     }
