@@ -438,7 +438,9 @@ def read_books(mesh: Mesh, front: Front | None = None) -> Books:
         ]
         told: Counter[str] = Counter()
         for kind, n in connection.execute(sa.text(f"SELECT kind, count FROM {p}alerts")).all():
-            told[kind] += n
+            # A storm's digest stands for alerts, which count their messages themselves.
+            if kind != "storm":
+                told[kind] += n
     if front is None:
         with mesh.ingest(tenant=TENANT) as first:
             accounting = first.accounting()
