@@ -13,13 +13,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cli.console import EXIT_OK, EXIT_UNUSABLE, UnusableError, exit_statuses, leave, say
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+
+class _WithRecords(TyperGroup):
+    """Adds the commands of cli/records.py when one is asked for: they bring gRPC along, which `--help` above can do without."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._load()
+        return super().list_commands(ctx)
+
+    def _load(self) -> None:
+        from cli import records
+
+        found = typer.Typer()
+        records.register(found)
+        self.commands.update(typer.main.get_group(found).commands)
+
+
 app = typer.Typer(
+    cls=_WithRecords,
     name="compliance",
     help="Which laws apply to an event, what they forbid, and what follows.",
     no_args_is_help=True,

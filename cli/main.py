@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, compliance, consent, failed, fraud, front, inspection, lists, records, scoring
+from cli import alerts, compliance, consent, failed, fraud, front, inspection, lists, scoring
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, Home
 from cli.options import HomeOption, TargetOption
@@ -32,7 +32,6 @@ app = typer.Typer(
 )
 
 app.add_typer(consent.app)
-records.register(compliance.app)
 app.add_typer(compliance.app)
 app.add_typer(alerts.app)
 app.add_typer(lists.app)

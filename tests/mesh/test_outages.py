@@ -207,7 +207,7 @@ def test_without_fraud_events_are_carried_to_it_afterwards(mesh: Mesh) -> None:
     crowd = [f"crowd{i}" for i in range(6)]
 
     def on_one_device(front: Front, accounts: Sequence[str]) -> list[decision_pb2.Decision]:
-        return [answers(front, event(account, device_id="shared")) for account in accounts]
+        return [answers(front, member(account)) for account in accounts]
 
     with mesh.ingest(tenant=outage.tenant) as front, outage.load:
         on_one_device(front, crowd[:2])
@@ -224,7 +224,7 @@ def test_without_fraud_events_are_carried_to_it_afterwards(mesh: Mesh) -> None:
         outage.bring_back()
         seen = [signal(decision, DEVICE_ACCOUNTS) for decision in on_one_device(front, crowd[4:])]
         assert seen == [4, 5], "accounts on the device before each: two before the outage, two during it"
-        seventh = answers(front, event("seventh", device_id="shared"))
+        seventh = answers(front, member("seventh"))
         assert signal(seventh, DEVICE_ACCOUNTS) == 6
         on_one_device(front, crowd[:1])
     decisions = outage.decisions()
@@ -240,18 +240,28 @@ def test_without_fraud_events_are_carried_to_it_afterwards(mesh: Mesh) -> None:
     assert messages_about(mesh, "fraud") == 1
 
 
+def member(account: str) -> event_pb2.Event:
+    """An event of an account that shares a device, a card and a sign-up address with others."""
+    return event(
+        account,
+        device_id="shared",
+        payment_fingerprint="shared-card",
+        account=event_pb2.AccountFacts(signup_ip_address="203.0.113.77"),
+    )
+
+
 @pytest.mark.parametrize(("loss", "number"), [("everything", 3), ("since-the-snapshot", 4)])
 def test_fraud_gets_back_what_it_lost(mesh: Mesh, loss: str, number: int) -> None:
     tenant = f"away-{number}"
     crowd = [f"crowd{i}" for i in range(6)]
     with mesh.ingest(tenant=tenant) as front:
         for account in crowd[:2]:
-            answers(front, event(account, device_id="shared"))
+            answers(front, member(account))
         if loss == "since-the-snapshot":
             # A drain writes a snapshot; what comes after it is lost by the kill.
             assert mesh.process("fraud").stop(signals.SIGTERM) == 0
             mesh.start("fraud")
-        answers(front, event(crowd[2], device_id="shared"))
+        answers(front, member(crowd[2]))
         for _ in range(4):
             answers(front, event("forgetful", "login_failed"))
         mesh.kill("fraud")
@@ -261,10 +271,10 @@ def test_fraud_gets_back_what_it_lost(mesh: Mesh, loss: str, number: int) -> Non
         until(lambda: not answers(front, event("waiter")).degraded)
         # Nothing of the crowd or the forgetful viewer has been sent since.
         assert signal(answers(front, event("forgetful", "play")), ACCOUNT_FAILURES) == 4
-        after = [signal(answers(front, event(a, device_id="shared")), DEVICE_ACCOUNTS) for a in crowd[3:]]
+        after = [signal(answers(front, member(a)), DEVICE_ACCOUNTS) for a in crowd[3:]]
         assert after == [3, 4, 5]
-        answers(front, event("seventh", device_id="shared"))
-        answers(front, event(crowd[0], device_id="shared"))
+        answers(front, member("seventh"))
+        answers(front, member(crowd[0]))
     [ring] = rings(mesh, tenant)
     assert sorted(ring.members) == [*crowd, "seventh"]
     assert ring.flagged

@@ -326,5 +326,6 @@ def test_a_caller_that_gives_less_time_leaves_less_at_the_last_hop(mesh: Mesh, c
         lambda: {s.service for s in collector.trace(trace_id)} >= {"ingest", "compliance", "fraud", "scoring"}
     )
     left = {s.service: s.attributes["rpc.deadline_ms"] for s in collector.trace(trace_id) if s.kind == SERVER}
-    assert left["ingest"] <= 1000
+    # gRPC's header rounds up to hundredths of a second.
+    assert left["ingest"] <= 1000 + 10
     assert all(left[service] <= left["ingest"] - 20 for service in ("compliance", "fraud", "scoring")), left
