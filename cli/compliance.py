@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _WithRecords(TyperGroup):
-    """Adds the commands of cli/records.py when one is asked for: they bring gRPC along, which `--help` above can do without."""
+    """Adds the commands of cli/records.py when one is asked for: they bring gRPC along, which other help needs not."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         self._load()

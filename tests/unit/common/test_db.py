@@ -468,7 +468,7 @@ def test_deadlocks_and_serialization_failures_are_aborted(postgres_url: str, his
 
 
 def test_a_slow_statement_is_cancelled(postgres_url: str) -> None:
-    settings = DatabaseSettings(url=postgres_url, schema="example", statement_timeout_s=0.05)
+    settings = DatabaseSettings(url=postgres_url, schema="example", statement_timeout_s=1.0)
     with (
         open_database(settings) as database,
         pytest.raises(DeadlineExceeded) as caught,
