@@ -107,7 +107,8 @@ class Stream:
             # Once the history is there, so that the sequence above is not broken.
             ip_address=_INVALID
             if number >= _HISTORY + len(_TAKEOVER) and rng.random() < self.invalid
-            else f"81.{self._net}.{user // 250}.{user % 250 + 1}",
+            # A /24 of the viewer's own: failures of neighbours in one network are a signal between accounts.
+            else f"{81 + user // 250}.{self._net}.{user % 250}.7",
             subscription_plan="premium" if user % 3 else "basic",
             session_id=f"{self._prefix}-session-{user:04d}",
             stream_id=f"{self._prefix}-stream-{user:04d}",
