@@ -27,6 +27,7 @@ from services.compliance.servicer import ComplianceServicer
 from services.compliance.servicer import Engines as ComplianceEngines
 from services.compliance.store_consents import ConsentStore
 from services.fraud.engine import Engines as FraudEngines
+from services.fraud.ringbook import RingBook
 from services.fraud.servicer import FraudServicer
 from services.fraud.store import RingStore
 from services.fraud.store_snapshot import SnapshotMemory
@@ -97,7 +98,8 @@ async def _measure() -> dict[str, float]:
         await database.run(rings.open)
         memory = SnapshotMemory(folder / "fraud", interval=3600, capacity=1_000_000)
         await memory.open()
-        fraud = FraudServicer(memory, rings, database, FraudEngines(sets))
+        book = RingBook(memory, rings, database)
+        fraud = FraudServicer(memory, rings, database, FraudEngines(sets), book)
         now_ms = time.time_ns() // 1_000_000
         assess = [
             fraud_pb2.AssessEventsRequest(
