@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.console import UnusableError, exit_statuses, leave
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
+from cli.options import HomeOption, TenantOption
 
 app = typer.Typer(
     name="alerts",
@@ -23,14 +24,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 TargetOption = Annotated[
     str | None,
     typer.Option("--target", metavar="ADDRESS", help="Alerts' gRPC address instead of the mesh of --home."),
 ]
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand, [a-z0-9-].")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")]
 ActorOption = Annotated[
     str, typer.Option("--actor", metavar="NAME", help="Who does it; else the name of this user.")

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, UnusableError, exit_statuses, leave, say
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
+from cli.options import HomeOption, TenantOption
 
 app = typer.Typer(
     name="consent",
@@ -21,9 +22,6 @@ app = typer.Typer(
 )
 
 UserArgument = Annotated[str, typer.Argument(metavar="USER_ID", help="The viewer.", show_default=False)]
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 TargetOption = Annotated[
     str | None,
     typer.Option(
@@ -33,7 +31,6 @@ TargetOption = Annotated[
         show_default=False,
     ),
 ]
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand.")]
 TimeOption = Annotated[
     str | None,
     typer.Option("--time", metavar="TIME", help="As of when, RFC 3339; unset: now.", show_default=False),

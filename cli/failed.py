@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, UnusableError, exit_statuses, leave, say
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
+from cli.options import HomeOption, TenantOption
 
 app = typer.Typer(
     name="failed",
@@ -22,9 +23,6 @@ app = typer.Typer(
 _AT_ONCE = 256
 _PAGE = 200
 
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 TargetOption = Annotated[
     str | None,
     typer.Option(
@@ -34,7 +32,6 @@ TargetOption = Annotated[
         show_default=False,
     ),
 ]
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand, [a-z0-9-].")]
 ReasonOption = Annotated[
     str,
     typer.Option(

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cli.console import exit_statuses, leave
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
+from cli.options import HomeOption, TenantOption
 
 app = typer.Typer(
     name="fraud",
@@ -16,14 +17,10 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 TargetOption = Annotated[
     str | None,
     typer.Option("--target", metavar="ADDRESS", help="Fraud's gRPC address instead of the mesh of --home."),
 ]
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of text.")]
 RingArgument = Annotated[str, typer.Argument(metavar="RING_ID", show_default=False)]
 NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for whoever looks next.")]

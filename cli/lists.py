@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, UnusableError, exit_statuses, leave, say
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
+from cli.options import HomeOption, TenantOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +30,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 TargetOption = Annotated[
     str | None,
     typer.Option("--target", metavar="ADDRESS", help="Ingest's gRPC address instead of the mesh of --home."),
 ]
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand, [a-z0-9-].")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")]
 ActorOption = Annotated[
     str, typer.Option("--actor", metavar="NAME", help="Who does it; else the name of this user.")

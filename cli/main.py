@@ -13,7 +13,7 @@ import typer
 from cli import alerts, compliance, consent, failed, fraud, front, inspection, lists, scoring
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, Home
-from cli.options import HomeOption, TargetOption
+from cli.options import HomeOption, TargetOption, TenantOption
 
 app = typer.Typer(
     name="usher",
@@ -44,7 +44,6 @@ app.add_typer(front.app)
 EventsArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="JSON lines, one event a line; - is stdin.", show_default=False)
 ]
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand, [a-z0-9-].")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON line an event on stdout, in order of the input.")
 ]

@@ -21,3 +21,4 @@ TargetOption = Annotated[
         show_default=False,
     ),
 ]
+TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand, [a-z0-9-].")]

@@ -18,22 +18,19 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, UnusableError, exit_statuses, leave, say
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
 from cli.mesh import call, connected, printable, told
+from cli.options import HomeOption, TenantOption
 from services.common import signed
 from services.common.errors import InvalidArgument, NotFound
 from services.common.event_json import parse_time
 from usher.compliance.v1 import records_pb2, records_pb2_grpc
 
 R = records_pb2
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 TargetOption = Annotated[
     str | None,
     typer.Option("--target", metavar="ADDRESS", help="Compliance's gRPC address.", show_default=False),
 ]
-TenantOption = Annotated[str, typer.Option("--tenant", metavar="NAME", help="Streaming brand.")]
 ActorOption = Annotated[
     str, typer.Option("--actor", metavar="NAME", help="Who does it; else this user.", show_default=False)
 ]

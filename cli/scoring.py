@@ -19,7 +19,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, EXIT_UNUSABLE, UnusableError, exit_statuses, leave, say
-from cli.home import DEFAULT_HOME, HOME_VARIABLE, Home
+from cli.home import DEFAULT_HOME, Home
+from cli.options import HomeOption
 
 app = typer.Typer(
     name="scoring",
@@ -27,9 +28,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar=HOME_VARIABLE, metavar="DIR", help="Where the mesh keeps its state.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of a table.")]
 ActorOption = Annotated[
     str, typer.Option("--actor", metavar="NAME", help="Who does it, for the log.", show_default=False)
