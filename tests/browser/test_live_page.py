@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import JavascriptException
+from selenium.common.exceptions import JavascriptException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -40,7 +40,33 @@ class Page:
         return self.browser.find_elements(By.CSS_SELECTOR, css)
 
     def until(self, true: Callable[[], Any], seconds: float = 20) -> Any:
-        return WebDriverWait(self.browser, seconds, poll_frequency=0.1).until(lambda _: true())
+        # What was found may be drawn anew before it is read.
+        patient = WebDriverWait(
+            self.browser,
+            seconds,
+            poll_frequency=0.1,
+            ignored_exceptions=(StaleElementReferenceException,),
+        )
+        return patient.until(lambda _: true())
+
+    def first_row(self) -> str:
+        """The text of the newest decision's button, found and read at one moment."""
+        return str(
+            self.browser.execute_script("return document.querySelector('#rows button')?.textContent ?? ''")
+        ).strip()
+
+    def open_first_row(self) -> None:
+        """Clicks the newest decision, found and clicked at one moment."""
+        self.browser.execute_script("document.querySelector('#rows button').click()")
+        self.until(lambda: self.of("detail").is_displayed())
+
+    def send_sample(self) -> None:
+        """Sends the sample traffic and waits until all of it has arrived, so that the list stands still afterwards."""
+        before = self.counted()
+        self.of("send").click()
+        self.until(lambda: "sent:" in self.of("sent").text)
+        sent = int(re.search(r"(\d+) events? sent", self.of("sent").text)[1])  # type: ignore[index]
+        self.until(lambda: self.counted() == before + sent)
 
     def event(self) -> dict[str, Any]:
         return json.loads(self.of("event").get_property("value"))
@@ -133,8 +159,13 @@ def test_a_repeat_shows_the_first_answer_and_other_content_a_conflict(page: Page
 def test_the_keyboard_is_enough(page: Page) -> None:
     page.of("event").send_keys(Keys.CONTROL, Keys.ENTER)
     page.until(lambda: len(page.all("#answers .answer")) == 2)
-    page.until(lambda: page.all("#rows button"))[0].send_keys(Keys.ENTER)
-    page.until(lambda: page.of("detail").is_displayed())
+
+    def opened() -> bool:
+        page.all("#rows button")[0].send_keys(Keys.ENTER)
+        return page.of("detail").is_displayed()
+
+    page.until(lambda: page.first_row())
+    page.until(opened)
     page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.until(lambda: not page.of("detail").is_displayed())
 
@@ -162,7 +193,7 @@ def test_hostile_text_is_shown_as_text(page: Page) -> None:
     page.type(json.dumps(event))
     assert len(page.ask()) == 2
     page.until(lambda: event["event_id"] in page.of("rows").text)
-    page.all("#rows button")[0].click()
+    page.open_first_row()
     shown = page.until(lambda: page.all("#detail pre"))[0].text
     assert json.loads(shown)["user_agent"] == PROBE
     page.of("detail-close").click()
@@ -208,17 +239,17 @@ def test_sample_traffic_arrives_in_list_counts_and_books(page: Page) -> None:
 
 
 def test_the_list_can_be_held(page: Page) -> None:
-    page.of("send").click()
-    page.until(lambda: page.all("#rows tr"))
+    page.send_sample()
     page.of("hold").click()
-    first = page.all("#rows button")[0].text
+    first = page.first_row()
+    assert first
     before = page.counted()
     page.of("fresh").click()
     page.ask()
     page.until(lambda: page.counted() > before)
-    assert page.all("#rows button")[0].text == first
+    assert page.first_row() == first
     page.of("hold").click()
-    assert page.all("#rows button")[0].text == page.event()["event_id"]
+    assert page.first_row() == page.event()["event_id"]
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
@@ -237,7 +268,7 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
         scroll, inner = page.browser.execute_script(script)
         assert inner == width
         assert scroll <= width
-        page.all("#rows button")[0].click()
+        page.open_first_row()
         page.until(lambda: page.all("#detail pre"))
         wide = page.browser.execute_script(
             "const d = arguments[0]; return d.scrollWidth - d.clientWidth", page.of("detail")
