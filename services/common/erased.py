@@ -77,6 +77,7 @@ class ErasedRows:
         self._database = database
         self._restored: bool | None = None
         self._beside = None if database.path is None else Path(f"{database.path}.erasures")
+        self._insert = sqlite_insert if database.dialect == "sqlite" else postgresql_insert
 
     @property
     def restored(self) -> bool:
@@ -89,8 +90,11 @@ class ErasedRows:
             row = connection.execute(sa.select(_marker.c.sequence, _marker.c.identity)).first()
             identity = self._identity(connection)
             if row is None:
+                # Replicas that start at once all find none.
                 connection.execute(
-                    sa.insert(_marker).values(id=1, ledger_key=b"", sequence=0, identity=identity)
+                    self._insert(_marker)
+                    .values(id=1, ledger_key=b"", sequence=0, identity=identity)
+                    .on_conflict_do_nothing()
                 )
         sequence, known = (0, identity) if row is None else (int(row[0]), str(row[1]))
         if self._beside is not None:
@@ -124,11 +128,10 @@ class ErasedRows:
 
     def record(self, key: bytes, entries: Sequence[Entry], *, complete: bool = False) -> None:
         """Notes entries as applied; with `complete` a restored copy counts as whole again."""
-        insert = sqlite_insert if self._database.dialect == "sqlite" else postgresql_insert
         with self._database.begin() as connection:
             for entry in entries:
                 values = entry._asdict()
-                statement = insert(_erased).values(values)
+                statement = self._insert(_erased).values(values)
                 connection.execute(
                     statement.on_conflict_do_update(
                         index_elements=["subject"],

@@ -116,3 +116,24 @@ async def test_the_ledger_is_applied_again(database: Database, subjects: AlertsS
     assert done["alerts"] >= 1
     assert (await subjects.erasure_state())[:2] == (7, False)
     assert "entity='anna" not in everything(database)
+
+
+async def test_replicas_may_start_at_the_same_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have looked for the marker before either has written it."""
+    first, second = ErasedRows(database), ErasedRows(database)
+    identity = first._identity
+
+    def meanwhile(connection: sa.Connection) -> str:
+        # The other replica starts between this one's look and its own entry; SQLite has one writer and no such moment.
+        if database.dialect == "postgresql":
+            second.look()
+        return identity(connection)
+
+    monkeypatch.setattr(first, "_identity", meanwhile)
+    await asyncio.to_thread(first.look)
+    if database.dialect == "sqlite":
+        await asyncio.to_thread(second.look)
+    assert (first.restored, second.restored) == (False, False)
+    assert first.applied_sequence() == 0
