@@ -33,7 +33,7 @@ from services.fraud.store import RingStore
 from services.fraud.store_snapshot import SnapshotMemory
 from services.ingest import check, receipts
 from services.ingest.records import NO_PROFILE, Commit, Decided, Profile, ProfileChange
-from services.ingest.store import open_store
+from services.ingest.stores import open_store
 from services.scoring.engine import Engines as ScoringEngines
 from services.scoring.servicer import ScoringServicer
 from usher.compliance.v1 import compliance_pb2

@@ -47,12 +47,12 @@ from services.ingest.servicer_flow import FLOW, FlowServicer
 from services.ingest.servicer_keys import KEYS, KeyServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
-from services.ingest.store import open_store
 from services.ingest.store_flow import FlowStore
 from services.ingest.store_keys import KeyStore
 from services.ingest.store_labels import LabelStore
 from services.ingest.store_lists import ListStore
 from services.ingest.store_subject import IngestSubjects
+from services.ingest.stores import open_store
 from services.ingest.vault import Vault, parse_keys
 from usher.alerts.v1 import alerts_pb2
 from usher.ingest.v1 import flow_pb2_grpc, keys_pb2_grpc, labels_pb2_grpc, lists_pb2_grpc

@@ -603,17 +603,6 @@ _FAILED_COLUMNS = tuple(
 )
 
 
-def open_store(database: Database, vault: Vault | None = None) -> Store:
-    """The store for a database; `vault` seals the payloads of failed events, else they are kept as they are."""
-    if database.dialect == "sqlite":
-        from services.ingest.store_sqlite import SqliteStore
-
-        return SqliteStore(database, vault)
-    from services.ingest.store_postgresql import PostgresqlStore
-
-    return PostgresqlStore(database, vault)
-
-
 @contextmanager
 def driver_errors() -> Iterator[None]:
     """Types the errors of statements given to the driver itself, which SQLAlchemy does not see."""

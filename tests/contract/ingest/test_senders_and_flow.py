@@ -14,9 +14,9 @@ from services.common.migrations import migrate
 from services.ingest import tables
 from services.ingest.keys import KeyRow
 from services.ingest.records import POSITION_SHIFT, Commit, InboxRow
-from services.ingest.store import open_store
 from services.ingest.store_flow import FlowStore
 from services.ingest.store_keys import KeyStore
+from services.ingest.stores import open_store
 
 NOW = 1_795_000_000_000
 

@@ -24,7 +24,8 @@ from services.ingest.records import (
     ProfileChange,
     Receipt,
 )
-from services.ingest.store import Store, open_store
+from services.ingest.store import Store
+from services.ingest.stores import open_store
 from usher.decision.v1 import decision_pb2
 from usher.ingest.v1 import ingest_pb2
 
