@@ -240,7 +240,7 @@ def simulate(
     \b
     Examples:
       usher simulate --users 500 --days 2 --seed 7 > events.jsonl
-      usher simulate --scenarios takeover,vpn --labels labels.jsonl | usher decide -
+      usher simulate --scenarios takeover,vpn --labels labels.jsonl | usher backfill -
       usher simulate --start 2026-11-16 --scenarios none > ordinary.jsonl
     """
     from cli.simulate import simulate as run_simulation
