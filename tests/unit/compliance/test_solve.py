@@ -6,13 +6,13 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from services.compliance.expression import Schema, Type, compile_expression
 from services.compliance.facts import HANDLING
 from services.compliance.packs import PackError, load_pack
 from services.compliance.solve import Budget, Search, Variable, Verdict, contradiction, possible
-from tests.unit.compliance.test_expression import CONDITIONS, SCHEMA
+from tests.unit.compliance.test_expression import CONDITIONS, SCHEMA, joined, leaf_of, negated
 
 NUMBERS: dict[str, tuple[int, ...]] = {}
 
@@ -98,12 +98,16 @@ def domain(path: str) -> list[Any]:
     if path == "purpose":
         return [None, "a", "b", "c", "z", "other"]
     if kind is Type.STRINGS:
-        return [None, (), ("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "c"), ("a", "b", "c")]
+        return [
+            None,
+            *itertools.chain.from_iterable(itertools.combinations("abcq", size) for size in range(5)),
+        ]
     return [None, True, False]
 
 
 @settings(max_examples=60, deadline=None)
 @given(CONDITIONS)
+@example(joined("||", [leaf_of(("scope", "!=", 0)), negated(leaf_of(("shares", "!=", 0)))]))
 def test_agrees_with_trying_everything(condition: tuple[str, Any]) -> None:
     compiled = compile_expression(condition[0], SCHEMA)
     paths = list(compiled.fields)
