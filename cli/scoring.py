@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -227,23 +228,32 @@ def promote(home: Home, wanted: str, actor: str) -> int:
     if wanted_set == old.id:
         say(f"{model.name} is in force already")
         return EXIT_OK
-    _loaded(home, wanted_set)
     _activate(home, wanted_set, actor)
     say(f"{model.name} is in force from now on, everywhere within 5 s (policy set {wanted_set})")
     return EXIT_OK
 
 
 def rollback(home: Home, actor: str) -> int:
-    """Activates the set before the one in force; EXIT_INCOMPLETE where there is none."""
-    now, *before = _active(home, 1000)
-    earlier = next((one for one in before if one != now), None)
+    """Activates the set before the one in force, repeated the one before that; EXIT_INCOMPLETE where there is none."""
+    activations = _active(home, 1000)
+    now, earlier = activations[0], before(activations)
     if earlier is None:
         say("there is nothing to go back to: one policy set alone was ever in force")
         return EXIT_INCOMPLETE
-    _loaded(home, earlier)
     _activate(home, earlier, actor)
     say(f"policy set {earlier} is in force again, everywhere within 5 s; {now} was before")
     return EXIT_OK
+
+
+def before(activations: Sequence[str]) -> str | None:
+    """The set to go back to, of activations newest first. Going back takes the last step away, as undo does."""
+    steps: list[str] = []
+    for one in reversed(activations):
+        if len(steps) > 1 and one == steps[-2]:
+            steps.pop()
+        elif not steps or one != steps[-1]:
+            steps.append(one)
+    return steps[-2] if len(steps) > 1 else None
 
 
 def _run(module: str, *arguments: str) -> int:
@@ -313,25 +323,6 @@ def _active(home: Home, most: int = 1) -> list[str]:
     if not answer.activations:
         raise UnusableError("no policy set is in force")
     return [one.policy_set for one in answer.activations]
-
-
-def _loaded(home: Home, policy_set: str) -> None:
-    import grpc
-
-    from cli.mesh import connected, told
-    from services.common.errors import PolicySetUnknown, from_rpc_error
-    from usher.scoring.v1 import scoring_pb2, scoring_pb2_grpc
-
-    with connected(home.target("scoring")) as channel:
-        stub = scoring_pb2_grpc.ScoringServiceStub(channel)
-        try:
-            stub.ListFeatures(
-                scoring_pb2.ListFeaturesRequest(policy_set=policy_set, page_size=1), timeout=TIMEOUT
-            )
-        except grpc.RpcError as failure:
-            error = from_rpc_error(failure)
-            why = "does not know the set" if isinstance(error, PolicySetUnknown) else told(error)
-            raise UnusableError(f"scoring refuses it, and the old model goes on: {why}") from None
 
 
 def _activate(home: Home, policy_set: str, actor: str) -> None:

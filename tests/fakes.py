@@ -21,6 +21,7 @@ from services.common.client import ClientSettings, connect
 from services.common.db import DatabaseSettings
 from services.common.errors import FieldViolation, StateBehind, Unavailable, UsherError
 from services.common.policy import Part, write_policy_set
+from services.common.policy_sets import policy_set_service
 from services.common.server import RunningServer, ServerSettings, Service, start_server
 from services.common.telemetry import Telemetry, TelemetrySettings
 from services.ingest.app import Ingest
@@ -104,6 +105,10 @@ class Programme:
         """Every request, those that failed included."""
         self.answered = 0
         """Calls that were answered without an error."""
+        self.loaded: list[str] = []
+        """Policy sets that it was told to load."""
+        self.load_error: UsherError | None = None
+        """Raised when it is told to load a policy set, while set."""
 
     def away(self) -> None:
         """Refuses every call until `back`."""
@@ -112,6 +117,12 @@ class Programme:
     def back(self) -> None:
         """Answers again."""
         self.error = None
+
+    async def load(self, policy_set: str) -> None:
+        """Loads a policy set."""
+        self.loaded.append(policy_set)
+        if self.load_error is not None:
+            raise self.load_error
 
     async def meet(self, request: Any) -> None:
         """Plays the programme for one call."""
@@ -382,7 +393,10 @@ class FakeMesh:
         }
         server = start_server(
             ServerSettings(address=self.target(name), drain_notice=0.0, drain_grace=0.2, **_PATIENT),
-            [Service(add[name], getattr(self, name), f"usher.{name}.v1.{name.capitalize()}Service")],
+            [
+                Service(add[name], getattr(self, name), f"usher.{name}.v1.{name.capitalize()}Service"),
+                policy_set_service(getattr(self, name).load),
+            ],
             healthy=_always,
             telemetry=quiet_telemetry(name),
         )

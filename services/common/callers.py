@@ -49,6 +49,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.policy.v1.PolicyService/GetActivePolicySet": frozenset({"compliance", "gateway", "operator"}),
     "/usher.policy.v1.PolicyService/ActivatePolicySet": frozenset({"gateway", "operator"}),
     "/usher.policy.v1.PolicyService/ListActivations": frozenset({"gateway", "operator"}),
+    "/usher.policy.v1.PolicySetService/LoadPolicySet": frozenset({"ingest"}),
     "/usher.compliance.v1.ComplianceService/EvaluateEvents": frozenset({"ingest"}),
     "/usher.compliance.v1.ComplianceService/ListRegulations": frozenset({"gateway", "operator"}),
     "/usher.compliance.v1.ComplianceService/EstimateImpact": frozenset({"gateway", "operator"}),

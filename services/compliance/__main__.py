@@ -10,6 +10,7 @@ from services.common.config import load
 from services.common.db import open_database
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
+from services.common.policy_sets import policy_set_service
 from services.common.server import Service, run, serve
 from services.common.telemetry import start_telemetry
 from services.compliance import faults
@@ -45,6 +46,7 @@ async def main() -> None:
                 ConsentServicer(consents, telemetry.registry, SystemClock()),
                 "usher.compliance.v1.ConsentService",
             ),
+            policy_set_service(engines.get),
         ]
         everything = Records(settings, consents, reader.forget, database, telemetry, SystemClock())
         async with everything as records:

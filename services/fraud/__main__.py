@@ -10,6 +10,7 @@ from services.common.db import open_database
 from services.common.erased import ErasedRows
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
+from services.common.policy_sets import policy_set_service
 from services.common.server import Service, run, serve
 from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
@@ -34,7 +35,8 @@ async def main() -> None:
         memory = open_memory(settings)
         await memory.open()
         book = RingBook(memory, store, database)
-        servicer = FraudServicer(memory, store, database, Engines(PolicySetCache(settings.policy_dir)), book)
+        engines = Engines(PolicySetCache(settings.policy_dir))
+        servicer = FraudServicer(memory, store, database, engines, book)
         subjects = FraudSubjects(memory, store, book, database, ErasedRows(database))
         await subjects.start()
 
@@ -42,6 +44,7 @@ async def main() -> None:
             Service(
                 fraud_pb2_grpc.add_FraudServiceServicer_to_server, servicer, "usher.fraud.v1.FraudService"
             ),
+            policy_set_service(engines.get),
             subject_data(subjects, SystemClock()),
         ]
         await serve(

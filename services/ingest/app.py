@@ -109,6 +109,7 @@ class Ingest:
         self._policy = PolicyInForce(
             self._store,
             PolicySetCache(settings.policy_dir),
+            peers,
             p.enforcing_tenants,
             p.refresh_seconds,
             clock,

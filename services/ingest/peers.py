@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -18,10 +19,12 @@ from services.common.errors import (
     StateBehind,
     UsherError,
 )
+from services.common.policy_sets import LOAD
 from services.common.telemetry import Telemetry
 from usher.alerts.v1 import alerts_pb2
 from usher.compliance.v1 import compliance_pb2
 from usher.fraud.v1 import fraud_pb2
+from usher.policy.v1 import policy_pb2
 from usher.scoring.v1 import scoring_pb2
 
 T = TypeVar("T")
@@ -148,6 +151,10 @@ class Peers:
         self._decide = _method(
             scoring, DECIDE, scoring_pb2.DecideEventsRequest, scoring_pb2.DecideEventsResponse
         )
+        self._load = {
+            name: _method(channel, LOAD, policy_pb2.LoadPolicySetRequest, policy_pb2.LoadPolicySetResponse)
+            for name, channel in (("compliance", compliance), ("fraud", fraud), ("scoring", scoring))
+        }
         self._raise = _method(alerts, RAISE, alerts_pb2.RaiseAlertsRequest, alerts_pb2.RaiseAlertsResponse)
 
     def named(self, name: str) -> Peer:
@@ -174,9 +181,38 @@ class Peers:
         seconds = self.scoring.timeout(timeout)
         return await self.scoring.ask(lambda: self._decide(request, timeout=seconds))
 
+    async def load_policy_set(self, policy_set: str, seconds: float) -> dict[str, UsherError]:
+        """Has the services load a set before anything is decided under it, for at most so long.
+
+        Returns those that could not, by name, with the reason. Compiling the packs or a model takes longer than a batch may.
+        """
+        request = policy_pb2.LoadPolicySetRequest(policy_set=policy_set)
+        failures = await asyncio.gather(
+            *(_failure(partial(call, request, timeout=seconds)) for call in self._load.values())
+        )
+        return {
+            name: failure for name, failure in zip(self._load, failures, strict=True) if failure is not None
+        }
+
     async def raise_alerts(self, request: Any) -> Any:
         """alerts.RaiseAlerts. Raises the typed errors."""
         return await self._raise(request)
+
+
+async def _failure(call: Callable[[], Awaitable[object]]) -> UsherError | None:
+    for attempt in range(_POLICY_TRIES):
+        try:
+            await call()
+        except PolicySetUnknown as error:
+            # Its copy of the store may be a moment behind.
+            if attempt == _POLICY_TRIES - 1:
+                return error
+            await asyncio.sleep(_POLICY_WAIT_S)
+        except UsherError as error:
+            return error
+        else:
+            return None
+    raise AssertionError("unreachable")
 
 
 def _method(channel: grpc.aio.Channel, path: str, request: Any, response: Any) -> Any:

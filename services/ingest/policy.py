@@ -5,14 +5,28 @@ from __future__ import annotations
 import asyncio
 
 from services.common.clock import Clock
-from services.common.errors import FailedPrecondition, NotFound, PolicySetUnknown, UsherError
+from services.common.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    NotFound,
+    PolicySetUnknown,
+    ResourceExhausted,
+    Unavailable,
+    UsherError,
+)
 from services.common.interceptors import caller_identity
 from services.common.policy import PolicySetCache
 from services.common.telemetry import Telemetry
+from services.ingest.peers import Peers
 from services.ingest.store import Store
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.ingest.v1 import ingest_pb2
+
+_LOADING_S = 30.0
+"""How long the services may take to load a set before one is put in force, or before it is decided under."""
+
+_AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
 
 CLASSES = sorted(event_pb2.EventClass.values())
 
@@ -24,6 +38,7 @@ class PolicyInForce:
         self,
         store: Store,
         sets: PolicySetCache,
+        peers: Peers,
         enforcing_tenants: tuple[str, ...],
         refresh_seconds: float,
         clock: Clock,
@@ -31,6 +46,7 @@ class PolicyInForce:
     ) -> None:
         self._store = store
         self._sets = sets
+        self._peers = peers
         self._enforcing = frozenset(enforcing_tenants)
         self._refresh_seconds = refresh_seconds
         self._clock = clock
@@ -52,15 +68,21 @@ class PolicyInForce:
                     "NO_POLICY_SET",
                     "no policy set is in force: set USHER_INGEST_POLICY_SET to the first one's id",
                 )
-            await self.activate(first, "start")
+            # Services that are away must not keep the door shut: what they cannot evaluate is decided without them.
+            await self._put_in_force(first, "start")
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Reads modes and the policy set in force."""
+        """Reads modes and the policy set in force; a new one is pinned once the services had time to load it."""
         active = await self._store.database.read(self._store.active_policy_set)
         self._modes = await self._store.database.read(self._store.modes)
         self._by_tenant.clear()
         if active is not None and active[0] != self.policy_set:
+            for name, error in (await self._peers.load_policy_set(active[0], _LOADING_S)).items():
+                self._log.warning(
+                    "a service has not loaded the policy set",
+                    extra={"policy_set": active[0], "peer": name, "reason": error.reason},
+                )
             self.policy_set, self.activated_ms = active
             self._log.info("a policy set is in force", extra={"policy_set": self.policy_set})
 
@@ -121,16 +143,40 @@ class PolicyInForce:
         return [default] * len(CLASSES)
 
     async def activate(self, policy_set: str, actor: str) -> int:
-        """Puts a set in force. Raises NotFound (POLICY_SET_MISSING), InvalidArgument (POLICY_SET_INVALID, ..._CORRUPT)."""
-        try:
-            await asyncio.to_thread(self._sets.get, policy_set)
-        except PolicySetUnknown as error:
-            raise NotFound("POLICY_SET_MISSING", error.message) from error
+        """Puts a set in force that every service can use; returns since when it is.
+
+        Raises NotFound (POLICY_SET_MISSING), InvalidArgument (POLICY_SET_INVALID, ..._CORRUPT), FailedPrecondition
+        (POLICY_SET_UNUSABLE) and Unavailable (POLICY_SET_UNCHECKED); the set in force then stays.
+        """
+        await self._read(policy_set)
+        failed = await self._peers.load_policy_set(policy_set, _LOADING_S)
+        away = {name for name, error in failed.items() if isinstance(error, _AWAY)}
+        unusable = [f"{name}: {failed[name].message}" for name in sorted(failed.keys() - away)]
+        if unusable:
+            raise FailedPrecondition(
+                "POLICY_SET_UNUSABLE", f"policy set {policy_set} is not put in force; {'; '.join(unusable)}"
+            )
+        if away:
+            raise Unavailable(
+                "POLICY_SET_UNCHECKED",
+                f"policy set {policy_set} is not put in force: {', '.join(sorted(away))} did not answer whether it can be "
+                "used; try again when all services answer",
+            )
+        return await self._put_in_force(policy_set, actor)
+
+    async def _put_in_force(self, policy_set: str, actor: str) -> int:
+        await self._read(policy_set)
         since = await self._store.database.run(
             self._store.activate_policy_set, policy_set, actor, self._clock.now_ms()
         )
         await self.refresh()
         return since
+
+    async def _read(self, policy_set: str) -> None:
+        try:
+            await asyncio.to_thread(self._sets.get, policy_set)
+        except PolicySetUnknown as error:
+            raise NotFound("POLICY_SET_MISSING", error.message) from error
 
     def manifest(self) -> object:
         """The manifest of the set in force."""

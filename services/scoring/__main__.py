@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.common.clock import SystemClock
 from services.common.config import load
 from services.common.policy import PolicySetCache
+from services.common.policy_sets import policy_set_service
 from services.common.server import Service, run, serve
 from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
@@ -19,11 +20,14 @@ async def main() -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = load(ScoringSettings, prefix="USHER_SCORING_")
     telemetry = start_telemetry("scoring", settings.telemetry)
-    servicer = ScoringServicer(Engines(PolicySetCache(settings.policy_dir)))
+    engines = Engines(PolicySetCache(settings.policy_dir))
     services = [
         Service(
-            scoring_pb2_grpc.add_ScoringServiceServicer_to_server, servicer, "usher.scoring.v1.ScoringService"
+            scoring_pb2_grpc.add_ScoringServiceServicer_to_server,
+            ScoringServicer(engines),
+            "usher.scoring.v1.ScoringService",
         ),
+        policy_set_service(engines.get),
         subject_data(ScoringSubjects(), SystemClock()),
     ]
     await serve(settings.server, services, healthy=always_healthy, telemetry=telemetry)

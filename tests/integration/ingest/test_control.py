@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from services.common.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.common.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable, UsherError
 from tests.fakes import TENANT, FakeMesh, Front, event, now_ms, running_ingest, tiny_policy_set, until
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
@@ -170,6 +170,55 @@ async def test_a_policy_set_that_is_not_there_cannot_be_activated(mesh: FakeMesh
         assert invalid.value.reason == "POLICY_SET_INVALID"
         listed = await front.policy.ListActivations(policy_pb2.ListActivationsRequest())
         assert len(listed.activations) == 1
+
+
+async def test_a_policy_set_is_loaded_everywhere_before_anything_is_decided_under_it(
+    mesh: FakeMesh, sqlite_url: str
+) -> None:
+    first = tiny_policy_set(mesh.folder / "policy")
+    second = tiny_policy_set(mesh.folder / "policy", b"rules: [2]\n")
+    fakes = (mesh.compliance, mesh.fraud, mesh.scoring)
+    async with running_ingest(sqlite_url, mesh) as front:
+        assert [fake.loaded for fake in fakes] == [[first]] * 3
+        await front.policy.ActivatePolicySet(policy_pb2.ActivatePolicySetRequest(policy_set=second))
+        assert [fake.loaded[1] for fake in fakes] == [second] * 3
+        assert not any(fake.requests for fake in fakes)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason", "said"),
+    [
+        (
+            FailedPrecondition("MODEL_INVALID", "the card says 56 features"),
+            FailedPrecondition,
+            "POLICY_SET_UNUSABLE",
+            "56",
+        ),
+        (Unavailable("FAKE_AWAY", "away"), Unavailable, "POLICY_SET_UNCHECKED", "scoring"),
+    ],
+)
+async def test_a_policy_set_that_a_service_cannot_use_is_not_put_in_force(
+    mesh: FakeMesh, sqlite_url: str, error: UsherError, kind: type[UsherError], reason: str, said: str
+) -> None:
+    async with running_ingest(sqlite_url, mesh) as front:
+        first = tiny_policy_set(mesh.folder / "policy")
+        second = tiny_policy_set(mesh.folder / "policy", b"rules: [2]\n")
+        mesh.scoring.load_error = error
+        with pytest.raises(kind) as refused:
+            await front.policy.ActivatePolicySet(policy_pb2.ActivatePolicySetRequest(policy_set=second))
+        assert refused.value.reason == reason
+        assert said in refused.value.message
+        [result] = await front.decide([event("e1")])
+        assert result.decision.policy_set == first
+
+
+async def test_ingest_starts_and_decides_without_a_service_that_cannot_load_the_set(
+    mesh: FakeMesh, sqlite_url: str
+) -> None:
+    mesh.scoring.load_error = FailedPrecondition("MODEL_INVALID", "broken")
+    async with running_ingest(sqlite_url, mesh) as front:
+        [result] = await front.decide([event("e1")])
+        assert result.HasField("decision")
 
 
 async def test_without_any_policy_set_ingest_does_not_start(mesh: FakeMesh, sqlite_url: str) -> None:

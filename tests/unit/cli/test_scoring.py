@@ -88,3 +88,20 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         scoring._read(tmp_path)
     with pytest.raises(UnusableError, match="no model is called m_nothing"):
         scoring.promote(Home(tmp_path), "m_nothing", "")
+
+
+@pytest.mark.parametrize(
+    ("activated", "expected"),
+    [
+        ("A", None),
+        ("AB", "A"),
+        ("ABC", "B"),
+        ("ABCB", "A"),
+        ("ABCBA", None),
+        ("ABCBD", "B"),
+        ("ABAC", "A"),
+        ("AA", None),
+    ],
+)
+def test_going_back_walks_back(activated: str, expected: str | None) -> None:
+    assert scoring.before([*reversed(activated)]) == expected

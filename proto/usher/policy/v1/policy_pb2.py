@@ -25,33 +25,39 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cusher/policy/v1/policy.proto\x12\x0fusher.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x11PolicySetManifest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12*\n\x05parts\x18\x02 \x03(\x0b\x32\x1b.usher.policy.v1.PolicyPart\"g\n\nPolicyPart\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.usher.policy.v1.PartKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\"\x1b\n\x19GetActivePolicySetRequest\"\x86\x01\n\x1aGetActivePolicySetResponse\x12\x34\n\x08manifest\x18\x01 \x01(\x0b\x32\".usher.policy.v1.PolicySetManifest\x12\x32\n\x0e\x61\x63tivated_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x18\x41\x63tivatePolicySetRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"O\n\x19\x41\x63tivatePolicySetResponse\x12\x32\n\x0e\x61\x63tivated_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x16ListActivationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x17ListActivationsResponse\x12\x30\n\x0b\x61\x63tivations\x18\x01 \x03(\x0b\x32\x1b.usher.policy.v1.Activation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"c\n\nActivation\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x32\n\x0e\x61\x63tivated_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t*\xc5\x01\n\x08PartKind\x12\x19\n\x15PART_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19PART_KIND_REGULATION_PACK\x10\x01\x12\x1b\n\x17PART_KIND_SCORING_RULES\x10\x02\x12\x13\n\x0fPART_KIND_MODEL\x10\x03\x12\x18\n\x14PART_KIND_MODEL_CARD\x10\x04\x12\x13\n\x0fPART_KIND_NORMS\x10\x05\x12\x1e\n\x1aPART_KIND_FRAUD_PARAMETERS\x10\x06\x32\xd0\x02\n\rPolicyService\x12m\n\x12GetActivePolicySet\x12*.usher.policy.v1.GetActivePolicySetRequest\x1a+.usher.policy.v1.GetActivePolicySetResponse\x12j\n\x11\x41\x63tivatePolicySet\x12).usher.policy.v1.ActivatePolicySetRequest\x1a*.usher.policy.v1.ActivatePolicySetResponse\x12\x64\n\x0fListActivations\x12\'.usher.policy.v1.ListActivationsRequest\x1a(.usher.policy.v1.ListActivationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cusher/policy/v1/policy.proto\x12\x0fusher.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\x14LoadPolicySetRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\"\x17\n\x15LoadPolicySetResponse\"S\n\x11PolicySetManifest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12*\n\x05parts\x18\x02 \x03(\x0b\x32\x1b.usher.policy.v1.PolicyPart\"g\n\nPolicyPart\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.usher.policy.v1.PartKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\"\x1b\n\x19GetActivePolicySetRequest\"\x86\x01\n\x1aGetActivePolicySetResponse\x12\x34\n\x08manifest\x18\x01 \x01(\x0b\x32\".usher.policy.v1.PolicySetManifest\x12\x32\n\x0e\x61\x63tivated_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"=\n\x18\x41\x63tivatePolicySetRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\"O\n\x19\x41\x63tivatePolicySetResponse\x12\x32\n\x0e\x61\x63tivated_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x16ListActivationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x17ListActivationsResponse\x12\x30\n\x0b\x61\x63tivations\x18\x01 \x03(\x0b\x32\x1b.usher.policy.v1.Activation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"c\n\nActivation\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x32\n\x0e\x61\x63tivated_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t*\xc5\x01\n\x08PartKind\x12\x19\n\x15PART_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19PART_KIND_REGULATION_PACK\x10\x01\x12\x1b\n\x17PART_KIND_SCORING_RULES\x10\x02\x12\x13\n\x0fPART_KIND_MODEL\x10\x03\x12\x18\n\x14PART_KIND_MODEL_CARD\x10\x04\x12\x13\n\x0fPART_KIND_NORMS\x10\x05\x12\x1e\n\x1aPART_KIND_FRAUD_PARAMETERS\x10\x06\x32\xd0\x02\n\rPolicyService\x12m\n\x12GetActivePolicySet\x12*.usher.policy.v1.GetActivePolicySetRequest\x1a+.usher.policy.v1.GetActivePolicySetResponse\x12j\n\x11\x41\x63tivatePolicySet\x12).usher.policy.v1.ActivatePolicySetRequest\x1a*.usher.policy.v1.ActivatePolicySetResponse\x12\x64\n\x0fListActivations\x12\'.usher.policy.v1.ListActivationsRequest\x1a(.usher.policy.v1.ListActivationsResponse2r\n\x10PolicySetService\x12^\n\rLoadPolicySet\x12%.usher.policy.v1.LoadPolicySetRequest\x1a&.usher.policy.v1.LoadPolicySetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'usher.policy.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PARTKIND']._serialized_start=851
-  _globals['_PARTKIND']._serialized_end=1048
-  _globals['_POLICYSETMANIFEST']._serialized_start=82
-  _globals['_POLICYSETMANIFEST']._serialized_end=165
-  _globals['_POLICYPART']._serialized_start=167
-  _globals['_POLICYPART']._serialized_end=270
-  _globals['_GETACTIVEPOLICYSETREQUEST']._serialized_start=272
-  _globals['_GETACTIVEPOLICYSETREQUEST']._serialized_end=299
-  _globals['_GETACTIVEPOLICYSETRESPONSE']._serialized_start=302
-  _globals['_GETACTIVEPOLICYSETRESPONSE']._serialized_end=436
-  _globals['_ACTIVATEPOLICYSETREQUEST']._serialized_start=438
-  _globals['_ACTIVATEPOLICYSETREQUEST']._serialized_end=499
-  _globals['_ACTIVATEPOLICYSETRESPONSE']._serialized_start=501
-  _globals['_ACTIVATEPOLICYSETRESPONSE']._serialized_end=580
-  _globals['_LISTACTIVATIONSREQUEST']._serialized_start=582
-  _globals['_LISTACTIVATIONSREQUEST']._serialized_end=645
-  _globals['_LISTACTIVATIONSRESPONSE']._serialized_start=647
-  _globals['_LISTACTIVATIONSRESPONSE']._serialized_end=747
-  _globals['_ACTIVATION']._serialized_start=749
-  _globals['_ACTIVATION']._serialized_end=848
-  _globals['_POLICYSERVICE']._serialized_start=1051
-  _globals['_POLICYSERVICE']._serialized_end=1387
+  _globals['_PARTKIND']._serialized_start=920
+  _globals['_PARTKIND']._serialized_end=1117
+  _globals['_LOADPOLICYSETREQUEST']._serialized_start=82
+  _globals['_LOADPOLICYSETREQUEST']._serialized_end=124
+  _globals['_LOADPOLICYSETRESPONSE']._serialized_start=126
+  _globals['_LOADPOLICYSETRESPONSE']._serialized_end=149
+  _globals['_POLICYSETMANIFEST']._serialized_start=151
+  _globals['_POLICYSETMANIFEST']._serialized_end=234
+  _globals['_POLICYPART']._serialized_start=236
+  _globals['_POLICYPART']._serialized_end=339
+  _globals['_GETACTIVEPOLICYSETREQUEST']._serialized_start=341
+  _globals['_GETACTIVEPOLICYSETREQUEST']._serialized_end=368
+  _globals['_GETACTIVEPOLICYSETRESPONSE']._serialized_start=371
+  _globals['_GETACTIVEPOLICYSETRESPONSE']._serialized_end=505
+  _globals['_ACTIVATEPOLICYSETREQUEST']._serialized_start=507
+  _globals['_ACTIVATEPOLICYSETREQUEST']._serialized_end=568
+  _globals['_ACTIVATEPOLICYSETRESPONSE']._serialized_start=570
+  _globals['_ACTIVATEPOLICYSETRESPONSE']._serialized_end=649
+  _globals['_LISTACTIVATIONSREQUEST']._serialized_start=651
+  _globals['_LISTACTIVATIONSREQUEST']._serialized_end=714
+  _globals['_LISTACTIVATIONSRESPONSE']._serialized_start=716
+  _globals['_LISTACTIVATIONSRESPONSE']._serialized_end=816
+  _globals['_ACTIVATION']._serialized_start=818
+  _globals['_ACTIVATION']._serialized_end=917
+  _globals['_POLICYSERVICE']._serialized_start=1120
+  _globals['_POLICYSERVICE']._serialized_end=1456
+  _globals['_POLICYSETSERVICE']._serialized_start=1458
+  _globals['_POLICYSETSERVICE']._serialized_end=1572
 # @@protoc_insertion_point(module_scope)

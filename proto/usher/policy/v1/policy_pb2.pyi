@@ -27,6 +27,16 @@ PART_KIND_MODEL_CARD: PartKind
 PART_KIND_NORMS: PartKind
 PART_KIND_FRAUD_PARAMETERS: PartKind
 
+class LoadPolicySetRequest(_message.Message):
+    __slots__ = ("policy_set",)
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    policy_set: str
+    def __init__(self, policy_set: _Optional[str] = ...) -> None: ...
+
+class LoadPolicySetResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class PolicySetManifest(_message.Message):
     __slots__ = ("policy_set", "parts")
     POLICY_SET_FIELD_NUMBER: _ClassVar[int]

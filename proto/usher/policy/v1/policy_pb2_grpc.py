@@ -64,8 +64,11 @@ class PolicyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ActivatePolicySet(self, request, context):
-        """Puts a set in force; it must lie in the store of policy sets. Idempotent.
-        Errors: INVALID_ARGUMENT (POLICY_SET_INVALID), NOT_FOUND (POLICY_SET_MISSING).
+        """Puts a set in force; it must lie in the store of policy sets, and compliance, fraud and scoring must be able to
+        load it. Idempotent.
+        Errors: INVALID_ARGUMENT (POLICY_SET_INVALID), NOT_FOUND (POLICY_SET_MISSING), FAILED_PRECONDITION
+        (POLICY_SET_UNUSABLE: a service cannot use it; the message says which and why), UNAVAILABLE (POLICY_SET_UNCHECKED: a
+        service did not answer whether it can).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -179,6 +182,86 @@ class PolicyService:
             '/usher.policy.v1.PolicyService/ListActivations',
             usher_dot_policy_dot_v1_dot_policy__pb2.ListActivationsRequest.SerializeToString,
             usher_dot_policy_dot_v1_dot_policy__pb2.ListActivationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class PolicySetServiceStub:
+    """Policy sets at those who evaluate under them. Served by compliance, fraud and scoring.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.LoadPolicySet = channel.unary_unary(
+                '/usher.policy.v1.PolicySetService/LoadPolicySet',
+                request_serializer=usher_dot_policy_dot_v1_dot_policy__pb2.LoadPolicySetRequest.SerializeToString,
+                response_deserializer=usher_dot_policy_dot_v1_dot_policy__pb2.LoadPolicySetResponse.FromString,
+                _registered_method=True)
+
+
+class PolicySetServiceServicer:
+    """Policy sets at those who evaluate under them. Served by compliance, fraud and scoring.
+    """
+
+    def LoadPolicySet(self, request, context):
+        """Loads and compiles a set, so that the first batch that is evaluated under it need not wait for that. The
+        sets used last are kept; a set that is loaded already answers at once. Idempotent.
+        Errors: INVALID_ARGUMENT (POLICY_SET_INVALID, POLICY_SET_CORRUPT); FAILED_PRECONDITION (POLICY_SET_UNKNOWN: it is not
+        in the store that this service reads; PACK_INVALID, MODEL_INVALID, RULES_INVALID and others: a part of it
+        cannot be used); NOT_FOUND (POLICY_PART_MISSING).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PolicySetServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'LoadPolicySet': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadPolicySet,
+                    request_deserializer=usher_dot_policy_dot_v1_dot_policy__pb2.LoadPolicySetRequest.FromString,
+                    response_serializer=usher_dot_policy_dot_v1_dot_policy__pb2.LoadPolicySetResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'usher.policy.v1.PolicySetService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('usher.policy.v1.PolicySetService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class PolicySetService:
+    """Policy sets at those who evaluate under them. Served by compliance, fraud and scoring.
+    """
+
+    @staticmethod
+    def LoadPolicySet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.policy.v1.PolicySetService/LoadPolicySet',
+            usher_dot_policy_dot_v1_dot_policy__pb2.LoadPolicySetRequest.SerializeToString,
+            usher_dot_policy_dot_v1_dot_policy__pb2.LoadPolicySetResponse.FromString,
             options,
             channel_credentials,
             insecure,
