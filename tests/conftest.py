@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kafka import MockKafka
 from tests.servers import PostgresServer, RedisServer
 from tests.testdata import VARIABLE, data_path
 
@@ -30,6 +31,13 @@ def redis_server() -> Iterator[RedisServer]:
     """A Redis-compatible server without persistence, one per test process."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[MockKafka]:
+    """A Kafka cluster in memory, one per test process; take a `kafka.topic()` of your own."""
+    with MockKafka() as cluster:
+        yield cluster
 
 
 @pytest.fixture
