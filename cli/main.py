@@ -14,6 +14,7 @@ from cli import alerts, compliance, consent, failed, fraud, front, inspection, l
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, Home
 from cli.options import HomeOption, TargetOption, TenantOption
+from cli.sinks import app as sinks
 
 app = typer.Typer(
     name="usher",
@@ -40,6 +41,7 @@ app.add_typer(failed.app)
 app.add_typer(fraud.app)
 app.add_typer(front.keys)
 app.add_typer(front.app)
+app.add_typer(sinks.app)
 
 EventsArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="JSON lines, one event a line; - is stdin.", show_default=False)

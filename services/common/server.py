@@ -217,7 +217,7 @@ class RunningServer:
         self._pipeline: ServerPipeline | None = None
         self._server: grpc.aio.Server | None = None
         self._health_server: grpc.aio.Server | None = None
-        self._metrics: _MetricsServer | None = None
+        self._metrics: MetricsServer | None = None
         self._poll: asyncio.Task[None] | None = None
         self._drained: asyncio.Task[None] | None = None
         self.health = Health([service.name for service in services])
@@ -261,8 +261,11 @@ class RunningServer:
                 health_pb2_grpc.add_HealthServicer_to_server(self.health, self._health_server)
                 self.health_target = _bind(self._health_server, settings.health_address, None)
             if settings.metrics_address is not None:
-                self._metrics = _MetricsServer(
-                    settings.metrics_address, self._telemetry, self.health, settings.metrics_beyond_loopback
+                self._metrics = MetricsServer(
+                    settings.metrics_address,
+                    self._telemetry,
+                    beyond_loopback=settings.metrics_beyond_loopback,
+                    serving=lambda: self.health.serving,
                 )
                 self.metrics_port = self._metrics.port
             await server.start()
@@ -550,10 +553,16 @@ def remove_stale_socket(path: Path) -> None:
         )
 
 
-class _MetricsServer:
-    """`/metrics` for Prometheus and `/healthz` for people, on threads of their own."""
+class MetricsServer:
+    """`/metrics` for Prometheus and `/healthz` for people, on threads of their own.
 
-    def __init__(self, address: str, telemetry: Telemetry, health: Health, beyond_loopback: bool) -> None:
+    `serving` says what `/healthz` answers. Raises ConfigError for an address that is not on loopback, unless
+    `beyond_loopback`, or cannot be bound, ValueError for one that is none.
+    """
+
+    def __init__(
+        self, address: str, telemetry: Telemetry, *, beyond_loopback: bool, serving: Callable[[], bool]
+    ) -> None:
         host, port = split_host_port(address)
         if not beyond_loopback and not is_loopback(host):
             raise ConfigError(
@@ -572,9 +581,9 @@ class _MetricsServer:
                 if path == "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest(telemetry.registry))
                 elif path == "/healthz":
-                    serving = health.serving
-                    text = b"SERVING\n" if serving else b"NOT_SERVING\n"
-                    self._answer(200 if serving else 503, "text/plain; charset=utf-8", text)
+                    well = serving()
+                    text = b"SERVING\n" if well else b"NOT_SERVING\n"
+                    self._answer(200 if well else 503, "text/plain; charset=utf-8", text)
                 else:
                     self._answer(404, "text/plain; charset=utf-8", b"/metrics and /healthz are here\n")
 
@@ -613,6 +622,7 @@ class _MetricsServer:
 __all__ = [
     "LIVENESS",
     "Health",
+    "MetricsServer",
     "RunningServer",
     "ServerSettings",
     "Service",
