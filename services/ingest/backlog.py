@@ -1,7 +1,7 @@
 """How much waits, for how long, and whether there is room for more: measured every second.
 
-What waits too long, here or at a source, and a disk that fills, are told to alerts through the outbox: once from the
-moment it begins until it is over.
+What waits too long, here, at a source or for a subscriber, and a disk that fills, are told to alerts through the outbox:
+once from the moment it begins until it is over.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _EVERY_S = 1.0
 _SOURCES_EVERY = 5
 _SILENT_MS = 120_000
 _DAY_MS = 86_400_000
+_GONE_MS = 30 * _DAY_MS
 _DISK_DELAY_S = 30.0
 _INBOX_DELAY_S = 5.0
 
@@ -75,6 +76,7 @@ class Backlog:
         self._free_bytes: int | None = None
         self._folder = _folder_of(store)
         self._reports: list[flow_pb2.SourceReport] = []
+        self._untold: list[tuple[str, str, int]] = []
         self._told: dict[tuple[str, str, str], int] = {}
         registry = telemetry.registry
         Gauge("usher_pending_events", "Events accepted and not yet decided.", registry=registry).set_function(
@@ -94,6 +96,12 @@ class Backlog:
             ("kind",),
             registry=registry,
         )
+
+        Gauge(
+            "usher_subscribers_lag_seconds",
+            "Age of the oldest decision that a subscriber has not acknowledged, of all that lag; 0 if none.",
+            registry=registry,
+        ).set_function(lambda: max((self._age_ms(oldest) for *_, oldest in self._untold), default=0) / 1000)
 
     # -- room --------------------------------------------------------------------------------------
 
@@ -154,6 +162,8 @@ class Backlog:
             self._free_bytes = (await asyncio.to_thread(shutil.disk_usage, self._folder)).free
         if sources:
             await self._read_reports()
+            since = self._clock.now_ms() - _GONE_MS
+            self._untold = await self._store.database.read(self._flow.untold, since)
         await self._tell(self.conditions())
 
     async def _read_reports(self) -> None:
@@ -167,7 +177,10 @@ class Backlog:
             self._lag.labels(kind).set(seconds)
 
     def _oldest_ms(self) -> int:
-        return 0 if self._oldest is None else max(0, self._clock.now_ms() - self._oldest[0])
+        return 0 if self._oldest is None else self._age_ms(self._oldest[0])
+
+    def _age_ms(self, since_ms: int) -> int:
+        return max(0, self._clock.now_ms() - since_ms)
 
     def conditions(self) -> list[Condition]:
         """What people should know now."""
@@ -216,6 +229,10 @@ class Backlog:
                         False,
                     )
                 )
+        for tenant, name, oldest in self._untold:
+            if self._age_ms(oldest) > limit_ms:
+                summary = f"Decisions have waited for a subscriber for more than {limit_ms / 1000:g} s"
+                found.append(Condition(tenant, "subscriber.lag", "subscriber", name, summary, False))
         return found
 
     async def _tell(self, conditions: list[Condition]) -> None:

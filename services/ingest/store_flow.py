@@ -139,3 +139,31 @@ class FlowStore:
                     SubscriberRow(row.tenant, row.name, row.position, row.acked_ms, int(number), oldest_ms)
                 )
         return found
+
+    def untold(self, acked_since_ms: int) -> list[tuple[str, str, int]]:
+        """(tenant, name, when the oldest decision after its position was committed) of the subscribers that lag.
+
+        Those that have not acknowledged anything since a time are left out: they are gone. Of the log after a position
+        MOST_COUNTED decisions are looked at, of whatever tenant.
+        """
+        s, d = tables.subscribers.c, tables.decisions.c
+        query = sa.select(s.tenant, s.name, s.position).where(s.acked_ms >= acked_since_ms)
+        found = []
+        with self.database.reading() as connection:
+            for tenant, name, position in connection.execute(query.limit(MOST_SUBSCRIBERS)).all():
+                after = (
+                    sa.select(d.position, d.tenant)
+                    .where(d.position > position)
+                    .order_by(d.position)
+                    .limit(MOST_COUNTED)
+                    .subquery()
+                )
+                oldest = connection.execute(
+                    sa.select(after.c.position)
+                    .where(after.c.tenant == tenant)
+                    .order_by(after.c.position)
+                    .limit(1)
+                ).scalar()
+                if oldest is not None:
+                    found.append((tenant, name, int(oldest) >> POSITION_SHIFT))
+        return found
