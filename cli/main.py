@@ -214,7 +214,8 @@ def simulate(
             "--scenarios",
             metavar="NAMES",
             help="all, none, or some of takeover, credential_stuffing, bulk_export, sharing, scraping, ring, "
-            "travel, vpn, consent_missing, consent_withdrawn, minors, with commas between them.",
+            "card_testing, travel, vpn, new_phone, binge, away, hotel, consent_missing, consent_withdrawn, minors, and "
+            "beyond all of them flight, handover; with commas between them.",
         ),
     ] = "all",
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another seed, other traffic.")] = 1,

@@ -150,3 +150,26 @@ TOR_EXITS: tuple[Network, ...] = tuple(
     for text in ("2.56.10.36", "5.2.67.226", "5.2.79.190", "5.45.98.162", "5.45.102.93", "5.45.104.176")
 )
 """Tor exits."""
+
+
+class GroundStation(NamedTuple):
+    """Where a satellite operator's addresses lead, as databases of addresses tell it."""
+
+    network: Network
+    asn: int
+    country: str
+    latitude: float
+    longitude: float
+
+
+GROUND_STATIONS: tuple[GroundStation, ...] = (
+    GroundStation(network("37.9.177.0/24"), 7155, "CY", 34.69, 33.04),
+    GroundStation(network("70.41.3.0/24"), 7155, "US", 33.13, -117.16),
+    GroundStation(network("64.226.208.0/24"), 14593, "US", 47.67, -122.12),
+    GroundStation(network("91.102.180.0/24"), 14593, "PL", 52.23, 21.01),
+    GroundStation(network("164.86.1.0/24"), 26243, "CA", 45.42, -75.70),
+    GroundStation(network("216.129.170.0/24"), 25222, "CA", 47.56, -52.71),
+    GroundStation(network("84.22.64.0/24"), 29286, "FR", 48.86, 2.35),
+)
+"""Networks that carry the Wi-Fi of aircraft. The coordinates are those of the operator's town in that country: the shipped
+city data have none for them, larger ones do."""

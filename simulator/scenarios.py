@@ -7,6 +7,8 @@ viewer), away (a member of the household who lives elsewhere, as sharers do), ho
 television, which many accounts have used, as in a ring).
 Unlawful processing by the operator, which says nothing of the viewer: consent_missing, consent_withdrawn,
 minors.
+Named apart, innocent: flight (the Wi-Fi of an aircraft, whose address is a ground station's), handover (a telephone leaves
+the Wi-Fi for a carrier whose exit is in another city, and comes back).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import TypeVar
 
-from simulator.places import HOSTING_NETWORKS, PLACES, TOR_EXITS, VPN_NETWORKS, Place
+from simulator.places import GROUND_STATIONS, HOSTING_NETWORKS, PLACES, TOR_EXITS, VPN_NETWORKS, Place
 from simulator.population import (
     DAY_MS,
     HOUR_MS,
@@ -27,7 +29,7 @@ from simulator.population import (
     fingerprint,
     make_device,
 )
-from simulator.sessions import Label, Step, Window, local_time, pick_content, stream
+from simulator.sessions import Label, Step, Window, carrier, local_time, pick_content, stream
 
 T = TypeVar("T")
 
@@ -49,7 +51,10 @@ SCENARIOS = (
     "consent_withdrawn",
     "minors",
 )
-"""Names of all scenarios."""
+"""Names of all scenarios that are played unless some are named."""
+
+JOURNEYS = ("flight", "handover")
+"""Scenarios that are played only where they are named: the others' traffic is the same with and without them."""
 
 COMPLIANCE_ROLES = ("consent_missing", "consent_withdrawn", "minors")
 """Scenarios that are a property of a viewer's privacy facts."""
@@ -71,6 +76,8 @@ _SHARE = {
     "travel": 0.03,
     "vpn": 0.03,
     "away": 0.02,
+    "flight": 0.03,
+    "handover": 0.05,
     "consent_missing": 0.02,
     "consent_withdrawn": 0.015,
     "minors": 0.02,
@@ -110,6 +117,56 @@ def plan_trip(rng: Random, viewer: Viewer, window: Window) -> Trip:
     leave = window.start_ms + int(rng.random() * 0.4 * window.span_ms)
     back = leave + way + int((2 + 4 * rng.random()) * DAY_MS)
     return Trip(place, leave, leave + way, back, back + way)
+
+
+def plan_flight(rng: Random, viewer: Viewer, window: Window) -> Trip:
+    """Returns a stay abroad of one to three days with a flight of 9 to 14 hours each way, the first within the time."""
+    place = foreign_place(rng, viewer.place)
+    way = int((9 + 5 * rng.random()) * HOUR_MS)
+    leave = window.start_ms + int((0.1 + 0.4 * rng.random()) * window.span_ms)
+    back = leave + way + int((1 + 2 * rng.random()) * DAY_MS)
+    return Trip(place, leave, leave + way, back, back + way)
+
+
+def flight(rng: Random, viewer: Viewer, trip: Trip) -> Iterator[Step]:
+    """The viewer watches over the aircraft's Wi-Fi, there and back; ground stations change on the way."""
+    label = Label("flight", False, "")
+    portable = [device for device in viewer.devices if device.kind != "tv"]
+    device = _one_of(rng, portable) if portable else viewer.devices[0]
+    for leave_ms, arrive_ms in ((trip.leave_ms, trip.arrive_ms), (trip.return_ms, trip.home_ms)):
+        # An hour and more to the gate, and nothing during take-off and landing.
+        now = leave_ms + int((1.2 + rng.random()) * HOUR_MS)
+        session = _session_id(rng)
+        while now < arrive_ms - 3 * HOUR_MS:
+            address = _one_of(rng, GROUND_STATIONS).network.address(rng.random())
+            base = Step(now, viewer, "play", device, address, label, session_id=session)
+            for step in stream(rng, base, int((20 + rng.random() * 70) * MINUTE_MS)):
+                now = step.time_ms
+                yield step
+            now += int((2 + rng.random() * 40) * MINUTE_MS)
+
+
+def handover(rng: Random, viewer: Viewer, window: Window) -> Iterator[Step]:
+    """A telephone goes on over a carrier, whose exit is in another city, when it leaves the Wi-Fi, and comes back to it."""
+    label = Label("handover", False, "")
+    telephones = [device for device in viewer.devices if device.kind in ("phone", "tablet")]
+    device = _one_of(rng, telephones) if telephones else viewer.devices[0]
+    cities = [place for place in PLACES if place.country == viewer.place.country]
+    exits = carrier(draw_place(rng, [place for place in cities if place != viewer.place] or cities).home)
+    day_start = window.start_ms
+    while day_start < window.end_ms:
+        start = local_time(rng, viewer, day_start)
+        base = Step(start, viewer, "access", device, viewer.home_address, label, session_id=_session_id(rng))
+        yield base
+        mobile = exits.address(rng.random())
+        leaves = start + int((5 + rng.random() * 40) * MINUTE_MS)
+        returns = leaves + int((5 + rng.random() * 90) * MINUTE_MS)
+        base = base._replace(time_ms=start + 30_000)
+        last = start
+        for step in stream(rng, base, returns + 10 * MINUTE_MS - start):
+            last = step.time_ms
+            yield step._replace(address=mobile) if leaves <= step.time_ms < returns else step
+        day_start = max(day_start + DAY_MS, last)
 
 
 def vpn_address(rng: Random) -> str:
@@ -502,6 +559,7 @@ ATTACKS: dict[str, Callable[[Random, Viewer, Window], Iterator[Step]]] = {
     "new_phone": new_phone,
     "binge": binge,
     "away": away,
+    "handover": handover,
 }
 """Scenarios that one actor plays on one account."""
 

@@ -166,7 +166,7 @@ def _session(rng: Random, viewer: Viewer, start: int) -> list[Step]:
         address = trip.place.home.address((trip.arrive_ms % 9973) / 9973)
         label = Label("travel", False, "")
     elif device.kind == "phone" and rng.random() < 0.35:
-        address = _carrier(viewer.place.home).address(rng.random())
+        address = carrier(viewer.place.home).address(rng.random())
     if viewer.vpn and not away and rng.random() < 0.5:
         address, label = viewer.vpn, Label("vpn", False, "")
 
@@ -218,7 +218,8 @@ def _session(rng: Random, viewer: Viewer, start: int) -> list[Step]:
     return steps
 
 
-def _carrier(home: Network) -> Network:
+def carrier(home: Network) -> Network:
+    """Returns the addresses of a place that its telephones share."""
     return Network(home.base + home.size - 18, 16)
 
 

@@ -21,7 +21,7 @@ from simulator.population import (
     Viewer,
     make_population,
 )
-from simulator.scenarios import SCENARIOS
+from simulator.scenarios import JOURNEYS, SCENARIOS
 from simulator.sessions import EVENTS_PER_SESSION, Label, Step, Window, life, local_time
 from usher.event.v1 import event_pb2
 
@@ -45,10 +45,10 @@ def generate(
 
     `seed` is 0 or more. `users` is the number of viewers, 1 to 1,000,000 (accounts of rings come on top).
     `days` is the simulated time from `start_ms` (milliseconds since 1970, UTC), above 0. `scenarios` are
-    names of `SCENARIOS`: None for all, empty for ordinary traffic only; each happens at least once, though a
-    very short time may end before it shows. `rate` asks for a mean number of ordinary events a second of
-    simulated time; None keeps the viewers' natural rhythm (about 21 events a viewer and day). Memory grows
-    with `users`, not with `days`.
+    names of `SCENARIOS` and `JOURNEYS`: None for all of SCENARIOS, empty for ordinary traffic only; each happens at
+    least once, though a very short time may end before it shows. `rate` asks for a mean number of ordinary
+    events a second of simulated time; None keeps the viewers' natural rhythm (about 21 events a viewer and day). Memory
+    grows with `users`, not with `days`.
 
     Raises ValueError, before the first event, for arguments outside these bounds, for too few users for the
     scenarios, and for a rate that these users cannot make.
@@ -89,10 +89,11 @@ def _checked(seed: int, users: int, days: float, start_ms: int, scenarios: Seque
     if not (start_ms >= 0 and start_ms + days * DAY_MS <= _LATEST_MS):
         raise ValueError("the simulated time must lie in the years 1970 to 2099")
     wanted = set(SCENARIOS if scenarios is None else scenarios)
-    unknown = sorted(wanted - set(SCENARIOS))
+    known = (*SCENARIOS, *JOURNEYS)
+    unknown = sorted(wanted - set(known))
     if unknown:
-        raise ValueError(f"no scenario is called {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
-    names = [name for name in SCENARIOS if name in wanted]
+        raise ValueError(f"no scenario is called {', '.join(unknown)}; there are {', '.join(known)}")
+    names = [name for name in known if name in wanted]
     needed = sum(name not in ("ring", "credential_stuffing") for name in names)
     if users < needed:
         raise ValueError(f"{len(names)} scenarios need {needed} users or more, not {users}")
@@ -194,6 +195,10 @@ def _actors(seed: int, users: int, window: Window, names: list[str], factor: flo
     for index in chosen.get("consent_withdrawn", ()):
         _plan_withdrawal(own(), viewers[index], window)
         extra.append(play.withdrawal(viewers[index]))
+    for index in chosen.get("flight", ()):
+        viewers[index].trip = trip = play.plan_flight(own(), viewers[index], window)
+        viewers[index].sessions_per_day = max(viewers[index].sessions_per_day, 2.0)
+        extra.append(play.flight(own(), viewers[index], trip))
     for name, attack in play.ATTACKS.items():
         extra.extend(attack(own(), viewers[index], window) for index in chosen.get(name, ()))
     for index in chosen.get("sharing", ()):

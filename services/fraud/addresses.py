@@ -20,6 +20,30 @@ HOME_ACCOUNTS = 8
 REGULAR_DAYS = 3
 """Days from which an account counts as regular at an address."""
 
+SATELLITE_NETWORKS = frozenset(
+    {
+        6621,  # Hughes Network Systems
+        7155,  # Viasat
+        12440,  # Hughes Network Systems, Europe
+        14593,  # SpaceX Starlink
+        16491,  # Viasat
+        22351,  # Intelsat
+        25222,  # Inmarsat Solutions
+        26243,  # Intelsat
+        29286,  # Skylogic (Eutelsat)
+        31515,  # Inmarsat
+        31753,  # Inmarsat
+        40306,  # Viasat
+        40310,  # Viasat
+        63062,  # Hughes Network Systems
+        64294,  # Panasonic Avionics
+        152659,  # Inmarsat
+        397763,  # SpaceX
+    }
+)
+"""Autonomous systems of satellite operators, who serve aircraft and ships: such an address lies where a ground station is,
+and says nothing of where the viewer is (names as registered with the regional internet registries)."""
+
 _FLAGGED = (
     (TOR, fraud_pb2.ADDRESS_CLASS_TOR),
     (RELAY, fraud_pb2.ADDRESS_CLASS_RELAY),

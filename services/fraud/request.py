@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from services.common.address_ranges import NOT_OWN_PLACE, SHARED, SPECIAL
 from services.common.errors import FieldViolation, InvalidArgument
 from services.fraud.acts import kind_of, plan
+from services.fraud.addresses import SATELLITE_NETWORKS
 from services.fraud.memory import Sighting, pack_place
 from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2
@@ -148,7 +149,7 @@ def read_items(events: Sequence[bytes], columns: Columns, start: int, stop: int)
         if place_flags & SHARED and accuracy:
             # A carrier's exit lies anywhere in its country: handing over from Wi-Fi to mobile is no journey.
             accuracy = max(accuracy, CARRIER_ACCURACY_KM)
-        if accuracy and not place_flags & NOT_OWN_PLACE:
+        if accuracy and not place_flags & NOT_OWN_PLACE and asn not in SATELLITE_NETWORKS:
             try:
                 place = pack_place(time_ms, event_id, latitude, longitude, accuracy, country, asn)
             except struct.error as error:

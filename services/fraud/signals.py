@@ -2,8 +2,10 @@
 
 Impossible travel follows what operators of such rules learnt: the great circle (haversine, mean Earth radius 6,371 km)
 less both places' accuracy; a floor of 50 km and of 10 minutes, because GeoIP moves without anybody moving; addresses
-that are not the viewer's own place (VPN, relay, Tor, hosting) never enter; within one network of one country the
-carrier's exits count as one place. The risks of independent findings join as 1 - (1 - a)(1 - b).
+that are not the viewer's own place (VPN, relay, Tor, hosting, satellites as aircraft use them) never enter; within one
+network of one country the carrier's exits count as one place, and so do all of a country for a device that the account has
+used before: it changes from Wi-Fi to a carrier, whose exits lie anywhere. The risks of independent findings join as
+1 - (1 - a)(1 - b).
 """
 
 from __future__ import annotations
@@ -121,11 +123,11 @@ def great_circle_km(latitude_a: float, longitude_a: float, latitude_b: float, lo
     return 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(half)))
 
 
-def travel(a: Place, b: Place, parameters: TravelParameters) -> Travel:
-    """Movement between two sightings, in either order of time."""
+def travel(a: Place, b: Place, parameters: TravelParameters, *, known_device: bool = False) -> Travel:
+    """Movement between two sightings, in either order of time; `known_device`: the account has used the device before."""
     if a.latitude_e4 == b.latitude_e4 and a.longitude_e4 == b.longitude_e4:
         return NO_TRAVEL
-    if a.asn and a.asn == b.asn and a.country == b.country:
+    if a.country == b.country and (known_device or (a.asn and a.asn == b.asn)):
         return NO_TRAVEL
     km = great_circle_km(a.latitude_e4 / 1e4, a.longitude_e4 / 1e4, b.latitude_e4 / 1e4, b.longitude_e4 / 1e4)
     km -= a.accuracy_km + b.accuracy_km
@@ -144,7 +146,9 @@ def fastest_travel(observation: Observation, place: bytes, parameters: TravelPar
     found = NO_TRAVEL
     for other in (observation.before, observation.after):
         if other:
-            moved = travel(unpack_place(other), here, parameters)
+            moved = travel(
+                unpack_place(other), here, parameters, known_device=bool(observation.device_since_ms)
+            )
             if moved.kmh > found.kmh:
                 found = moved
     return found

@@ -19,7 +19,7 @@ from services.fraud.memory import (
     unpack_place,
 )
 from services.fraud.parameters import TravelParameters, parse
-from services.fraud.request import Item
+from services.fraud.request import Item, read_columns, read_items
 from services.fraud.signals import (
     ALONE,
     SIGNAL_WIDTH,
@@ -32,6 +32,7 @@ from services.fraud.signals import (
 )
 from tests.unit.fraud.defaults import DEFAULTS
 from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
 
 PARAMETERS = parse(DEFAULTS)
 ENGINE = Engine(PARAMETERS, compile_assessor(PARAMETERS))
@@ -127,6 +128,32 @@ def test_short_times_count_as_the_floor() -> None:
 )
 def test_no_travel(a: Place, b: Place) -> None:
     assert travel(a, b, TRAVEL).kmh == 0
+
+
+def test_within_a_country_a_known_device_changes_networks_and_does_not_travel() -> None:
+    munich = at((48.14, 11.58), 1, asn=3209)
+    assert travel(at(BERLIN, asn=3320), munich, TRAVEL).kmh > 900
+    assert travel(at(BERLIN, asn=3320), munich, TRAVEL, known_device=True).kmh == 0
+    assert travel(at(BERLIN), at(PARIS, 1, country=country("FR")), TRAVEL, known_device=True).kmh > 900
+
+
+def test_a_satellite_s_ground_station_is_nobodys_place() -> None:
+    def place_of(asn: int) -> bytes:
+        event = event_pb2.Event(event_id="e", user_id="u", device_id="d", ip_address="192.0.2.1")
+        event.event_time.FromMilliseconds(T0)
+        places = event_pb2.Places(
+            country=[country("CA")],
+            latitude_e4=[454_200],
+            longitude_e4=[-757_000],
+            accuracy_km=[50],
+            asn=[asn],
+            flags=[0],
+        )
+        [read] = read_items([event.SerializeToString()], read_columns(1, places, (), least=1), 0, 1)
+        return read.sighting.place
+
+    assert place_of(3320)
+    assert place_of(26243) == b"", "Intelsat"
 
 
 def test_the_same_network_in_another_country_is_travel() -> None:

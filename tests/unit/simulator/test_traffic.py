@@ -21,12 +21,22 @@ from pathlib import Path
 import maxminddb
 import pytest
 
-from simulator.places import HOSTING_NETWORKS, OPT_IN_COUNTRIES, PLACES, TOR_EXITS, VPN_NETWORKS, Network
+from simulator.places import (
+    GROUND_STATIONS,
+    HOSTING_NETWORKS,
+    OPT_IN_COUNTRIES,
+    PLACES,
+    TOR_EXITS,
+    VPN_NETWORKS,
+    Network,
+)
+from simulator.scenarios import JOURNEYS
 from simulator.traffic import SCENARIOS, Label, generate, write_lines
 from usher.event.v1 import event_pb2
 
 START_MS = 1_794_787_200_000  # 2026-11-16T00:00:00Z, a Monday
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 ROOT = Path(__file__).parents[3]
 
 Traffic = list[tuple[event_pb2.Event, Label]]
@@ -180,6 +190,42 @@ def test_labels_say_what_is_abusive_and_what_is_unlawful(scenario: str) -> None:
 
     assert {label.abusive for label in labels} == {scenario in abusive}
     assert {label.compliance for label in labels} == compliance.get(scenario, {""})
+
+
+def test_in_flight_the_address_is_a_ground_station_s_and_nothing_is_watched_at_home() -> None:
+    for event, label in of("flight"):
+        assert within(event.ip_address, [station.network for station in GROUND_STATIONS])
+        assert label == Label("flight", False, "")
+    flyers = {event.user_id for event, _ in of("flight")}
+    for flyer in flyers:
+        times = [
+            (millis(event), label.scenario) for event, label in traffic(["flight"]) if event.user_id == flyer
+        ]
+        flights = [time for time, scenario in times if scenario == "flight"]
+        # On the way there and back nobody of them watches elsewhere.
+        gaps = [at for at in range(1, len(flights)) if flights[at] - flights[at - 1] > 12 * HOUR_MS]
+        assert len(gaps) <= 1
+        for first, last in zip([0, *gaps], [*(gap - 1 for gap in gaps), len(flights) - 1], strict=True):
+            between = [s for time, s in times if flights[first] <= time <= flights[last]]
+            assert set(between) == {"flight"}
+
+
+def test_a_telephone_leaves_the_wifi_for_a_carrier_and_comes_back() -> None:
+    sessions: dict[str, list[event_pb2.Event]] = {}
+    for event, _ in of("handover"):
+        sessions.setdefault(event.session_id, []).append(event)
+    moved = 0
+    for events in sessions.values():
+        assert len({event.device_id for event in events}) == 1
+        addresses = [event.ip_address for event in events]
+        assert len(set(addresses)) <= 2
+        assert addresses[0] == addresses[-1]
+        moved += len(set(addresses)) == 2
+    assert moved > len(sessions) / 2
+
+
+def test_journeys_change_nothing_in_the_traffic_of_others() -> None:
+    assert not {label.scenario for _, label in traffic(None)} & set(JOURNEYS)
 
 
 def test_takeover_comes_from_a_device_and_an_address_that_the_viewer_never_had() -> None:
