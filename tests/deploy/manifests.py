@@ -15,11 +15,13 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import typer
 import yaml
 
+from cli.sinks import app as sinks
 from gateway.settings import GatewaySettings
 from services.alerts.settings import AlertsSettings
 from services.common import config
@@ -126,11 +128,16 @@ def _kustomize(binary: str) -> int:
     return int(found[1]) if found else 0
 
 
-@functools.cache
 def render(overlay: str) -> list[dict[str, Any]]:
     """The objects of an overlay, as `kubectl kustomize` renders them."""
+    return rendered(DEPLOY / "k8s" / "overlays" / overlay)
+
+
+@functools.cache
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """The objects of a folder with a kustomization."""
     done = subprocess.run(
-        [kubectl(), "kustomize", str(DEPLOY / "k8s" / "overlays" / overlay)],
+        [kubectl(), "kustomize", str(folder)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -226,3 +233,24 @@ def files_named(process: Process) -> Iterator[tuple[str, str, Mount]]:
         around = [one for one in process.mounts if value == one.path or value.startswith(one.path + "/")]
         assert len(around) == 1, f"{process.name}: {variable}={value} lies in no mount"
         yield variable, value, around[0]
+
+
+class SinkCommand(NamedTuple):
+    """A parsed `usher sink` command."""
+
+    kind: str
+    options: dict[str, Any]
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value, or the values of a list, as a list."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def sink_command(words: list[str]) -> SinkCommand:
+    """Parses the words of a container as the command itself does; fails for an option that it does not have."""
+    assert words[:4] == ["python", "-m", "cli", "sink"]
+    group = typer.main.get_command(sinks.app)
+    command = group.commands[words[4]]  # type: ignore[attr-defined]
+    context = command.make_context(words[4], list(words[5:]), resilient_parsing=False)
+    return SinkCommand(words[4], {key: value for key, value in context.params.items() if value is not None})

@@ -13,10 +13,14 @@ from tests.deploy.manifests import (
     MODULES,
     SERVICES,
     SETTINGS,
+    as_list,
     compose,
     compose_processes,
     files_named,
+    sink_command,
 )
+
+SINKS = ("sink-kafka", "sink-redis", "sink-webhook")
 
 
 def loaded(name: str, folder: Path) -> Any:
@@ -81,7 +85,7 @@ def test_nothing_else_is_published() -> None:
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
         assert service.get("networks", ["mesh"]) == (
-            ["mesh", "edge"] if name in ("ingest", "alerts") else ["mesh"]
+            ["mesh", "edge"] if name in ("ingest", "alerts", *SINKS) else ["mesh"]
         )
 
 
@@ -120,3 +124,16 @@ def test_the_stores_are_what_the_code_asks_for() -> None:
     command = compose()["services"]["valkey"]["command"]
     assert command[command.index("--appendonly") + 1] == "yes"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+
+
+@pytest.mark.parametrize("name", SINKS)
+def test_sinks_are_optional_and_their_arguments_are_known(name: str) -> None:
+    service = compose()["services"][name]
+    assert service["profiles"] == [name]
+    command = sink_command(service["command"])
+    assert command.options["target"] == "dns:///ingest:50051"
+    assert is_loopback(split_host_port(command.options["metrics"])[0])
+    assert service["volumes"] == [f"./secrets/backend:{command.options['tls']}:ro"]
+    named = {str(value) for values in command.options.values() for value in as_list(values)}
+    assert {f"/run/secrets/{secret}" for secret in service["secrets"]} <= named
+    assert int(service["stop_grace_period"].removesuffix("s")) >= command.options["timeout"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from tests.deploy.manifests import (
     of_kind,
     processes,
     render,
+    rendered,
+    sink_command,
 )
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="installed by `make setup`")
@@ -370,6 +373,46 @@ def test_stores_are_open_to_their_owners_alone(overlay: str) -> None:
         policies = of_kind("dev", "NetworkPolicy")
         assert peers(policies["postgres"], "ingress", 5432) == owners[5432]
         assert peers(policies["valkey"], "ingress", 6379) == owners[6379]
+
+
+def test_the_sink_component(tmp_path: Path) -> None:
+    """An overlay with it: what it adds is valid, its arguments are known, and it reaches ingest alone in the mesh."""
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    relative = os.path.relpath(DEPLOY / "k8s", folder.resolve())
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [{relative}/overlays/dev]\ncomponents: [{relative}/components/sink]\n"
+    )
+    objects = rendered(folder)
+    for one in objects:
+        kubernetes_validate.validate(one, OLDEST_KUBERNETES, strict=True)
+    (deployment,) = [
+        one for one in objects if one["kind"] == "Deployment" and one["metadata"]["name"] == "sink"
+    ]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (config,) = [
+        one["data"]
+        for one in objects
+        if one["kind"] == "ConfigMap"
+        and one["metadata"]["name"] == container["envFrom"][0]["configMapRef"]["name"]
+    ]
+    words = [re.sub(r"\$\((\w+)\)", lambda found: config[found[1]], word) for word in container["args"]]
+    command = sink_command([*container["command"], *words])
+    assert command.kind == "webhook"
+    assert command.options["target"] == "dns:///ingest:50051"
+    assert command.options["tenant"] == config["SINK_TENANT"]
+    mounts = [one["mountPath"] for one in container["volumeMounts"]]
+    files = [command.options["key_file"], command.options["tls"], *command.options["secret_file"]]
+    assert all(any(str(file).startswith(mount) for mount in mounts) for file in files)
+    assert str(container["ports"][0]["containerPort"]) == command.options["metrics"].rpartition(":")[2]
+    assert deployment["spec"]["strategy"]["type"] == "Recreate"
+    assert (
+        deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= command.options["timeout"]
+    )
+    policies = {one["metadata"]["name"]: one for one in objects if one["kind"] == "NetworkPolicy"}
+    assert peers(policies["sink"], "egress", 50051) == {"ingest"}
+    assert peers(policies["sink-to-ingest"], "ingress", 50051) == {"sink"}
+    assert policies["sink-to-ingest"]["spec"]["podSelector"]["matchLabels"] == {NAME: "ingest"}
 
 
 def test_every_manifest_is_used() -> None:
