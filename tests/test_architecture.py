@@ -46,6 +46,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "servicer_flow",
             "servicer_keys",
             "shards",
+            "sources",
             "tables",
         }
     ),

@@ -240,7 +240,13 @@ def _every_error(event: event_pb2.Event, now_ms: int) -> list[FieldViolation]:
     if event.HasField("unmapped"):
         told = {_JSON_NAMES.get(v.field, v.field) for v in event.unmapped.violations}
         mapped = [FieldViolation(v.field, v.reason, v.message) for v in event.unmapped.violations]
-        found = mapped + [v for v in found if _JSON_NAMES.get(v.field, v.field) not in told]
+        # Of a text that could not be read at all nothing is known to be missing.
+        unread = "" in told and not event.user_id
+        found = mapped + [
+            v
+            for v in found
+            if _JSON_NAMES.get(v.field, v.field) not in told and not (unread and v.reason == "MISSING")
+        ]
         if not found:
             found.append(
                 FieldViolation("", "UNMAPPED", "the sender's text could not be mapped onto an event")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 POINTS = (
     "check.after",
@@ -27,12 +27,14 @@ POINTS = (
     "tell.before",
     "tell.after",
 )
+SOURCE_POINTS = ("deliver.before", "settle.before", "settle.after")
+"""Those of a source's process: a batch was read; it has its endings; that was noted at the source."""
 
 _at: str | None = None
 _countdown = 0
 
 
-def arm(env: Mapping[str, str]) -> None:
+def arm(env: Mapping[str, str], points: Sequence[str] = POINTS) -> None:
     """Reads the variables. Raises ValueError for an unknown point, or a point set without USHER_FAULTS=1."""
     global _at, _countdown
     text = env.get("USHER_CRASH_AT")
@@ -41,8 +43,8 @@ def arm(env: Mapping[str, str]) -> None:
     if env.get("USHER_FAULTS") != "1":
         raise ValueError("USHER_CRASH_AT is for tests: set USHER_FAULTS=1 to allow it, or unset it")
     point, _, count = text.partition(":")
-    if point not in POINTS:
-        raise ValueError(f"USHER_CRASH_AT names {point!r}; the points are {', '.join(POINTS)}")
+    if point not in points:
+        raise ValueError(f"USHER_CRASH_AT names {point!r}; the points are {', '.join(points)}")
     _at, _countdown = point, int(count or "1")
 
 

@@ -40,7 +40,8 @@ RIGHTS: dict[str, int] = {
     _SERVICE + "WatchDecisions": keys_pb2.KEY_RIGHT_READ,
     _SERVICE + "GetAccounting": keys_pb2.KEY_RIGHT_READ,
     _FLOW + "AckDecisions": keys_pb2.KEY_RIGHT_READ,
-    _FLOW + "ReportSource": keys_pb2.KEY_RIGHT_READ,
+    # Who brings events tells how that goes.
+    _FLOW + "ReportSource": keys_pb2.KEY_RIGHT_SUBMIT,
 }
 """Methods that a key opens, and the right that each needs. No key opens any other."""
 
