@@ -169,6 +169,14 @@ def read_policy_set(directory: Path, policy_set: str) -> PolicySet:
     return PolicySet(manifest, contents)
 
 
+def newest_policy_set(directory: Path) -> str | None:
+    """Id of the set whose manifest was written last, which is most likely the one in force; None where there is none."""
+    manifests = [
+        path for path in (directory / "sets").glob("*.json") if POLICY_SET_PATTERN.fullmatch(path.stem)
+    ]
+    return max(manifests, key=lambda path: path.stat().st_mtime_ns).stem if manifests else None
+
+
 def own_packs(environment: Mapping[str, str]) -> Path | None:
     """The folder of the operator's own packs that the environment names, if it names one."""
     folder = environment.get(OWN_PACKS_VARIABLE, "")

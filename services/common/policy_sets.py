@@ -1,15 +1,37 @@
-"""PolicySetService: has a service load a policy set before anything is evaluated under it."""
+"""Policy sets are loaded before anything is evaluated under them: at start, and by PolicySetService when one is to be put
+in force.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+from services.common.errors import UsherError
+from services.common.policy import newest_policy_set
 from services.common.server import Service
+from services.common.telemetry import Telemetry
 from usher.policy.v1 import policy_pb2, policy_pb2_grpc
 
 NAME = "usher.policy.v1.PolicySetService"
 LOAD = f"/{NAME}/LoadPolicySet"
+
+
+async def warm_up(load: Callable[[str], Awaitable[object]], directory: Path, telemetry: Telemetry) -> None:
+    """Loads the newest set before the process serves, so that the first batch after a restart does not wait for it.
+
+    A set that cannot be loaded keeps no process from starting: whoever asks for it is told why.
+    """
+    newest = newest_policy_set(directory)
+    if newest is None:
+        return
+    try:
+        await load(newest)
+    except UsherError as error:
+        telemetry.logger("policy").warning(
+            "the newest policy set cannot be loaded", extra={"policy_set": newest, "reason": error.reason}
+        )
 
 
 def policy_set_service(load: Callable[[str], Awaitable[object]]) -> Service:

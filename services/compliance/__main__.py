@@ -10,7 +10,7 @@ from services.common.config import load
 from services.common.db import open_database
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
-from services.common.policy_sets import policy_set_service
+from services.common.policy_sets import policy_set_service, warm_up
 from services.common.server import Service, run, serve
 from services.common.telemetry import start_telemetry
 from services.compliance import faults
@@ -33,6 +33,7 @@ async def main() -> None:
     ) as database:
         await asyncio.to_thread(migrate, database, "compliance")
         engines = Engines(PolicySetCache(settings.policy_dir), settings.cached_signatures)
+        await warm_up(engines.get, settings.policy_dir, telemetry)
         consents = ConsentStore(database)
         reader = LedgerReader(consents)
         services = [

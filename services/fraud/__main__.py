@@ -10,7 +10,7 @@ from services.common.db import open_database
 from services.common.erased import ErasedRows
 from services.common.migrations import migrate
 from services.common.policy import PolicySetCache
-from services.common.policy_sets import policy_set_service
+from services.common.policy_sets import policy_set_service, warm_up
 from services.common.server import Service, run, serve
 from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
@@ -36,6 +36,7 @@ async def main() -> None:
         await memory.open()
         book = RingBook(memory, store, database)
         engines = Engines(PolicySetCache(settings.policy_dir))
+        await warm_up(engines.get, settings.policy_dir, telemetry)
         servicer = FraudServicer(memory, store, database, engines, book)
         subjects = FraudSubjects(memory, store, book, database, ErasedRows(database))
         await subjects.start()

@@ -35,6 +35,7 @@ RESTORE = "/usher.fraud.v1.FraudService/Restore"
 DECIDE = "/usher.scoring.v1.ScoringService/DecideEvents"
 RAISE = "/usher.alerts.v1.AlertsService/RaiseAlerts"
 
+_PATIENT_S = 10.0
 _POLICY_TRIES = 20
 _POLICY_WAIT_S = 0.1
 
@@ -64,9 +65,14 @@ class Peer:
         self._answered = 0.0
         self.away_since_ms: int | None = None
 
-    def timeout(self, wanted: float | None) -> float:
-        """Seconds for a call: the service's own, or less where its callers have less."""
-        return self._timeout if wanted is None else min(self._timeout, wanted)
+    def timeout(self, wanted: float | None, *, patient: bool = False) -> float:
+        """Seconds for a call: the service's own, or less where its callers have less.
+
+        Where no viewer waits (`patient`) a service that was slow is better waited for than done without; once it counts as
+        away, it is not.
+        """
+        own = max(self._timeout, _PATIENT_S) if patient and self.away_since_ms is None else self._timeout
+        return own if wanted is None else min(own, wanted)
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """Awaits a call.
@@ -155,20 +161,29 @@ class Peers:
             name: _method(channel, LOAD, policy_pb2.LoadPolicySetRequest, policy_pb2.LoadPolicySetResponse)
             for name, channel in (("compliance", compliance), ("fraud", fraud), ("scoring", scoring))
         }
+        self._channels = (compliance, scoring, fraud)
         self._raise = _method(alerts, RAISE, alerts_pb2.RaiseAlertsRequest, alerts_pb2.RaiseAlertsResponse)
+
+    async def reached(self, seconds: float) -> bool:
+        """Returns once the services that are asked about events can be, or after so long; whether all of them can."""
+        ready = [asyncio.ensure_future(channel.channel_ready()) for channel in self._channels]
+        _, waiting = await asyncio.wait(ready, timeout=seconds)
+        for one in waiting:
+            one.cancel()
+        return not waiting
 
     def named(self, name: str) -> Peer:
         """A service by its name."""
         return {peer.name: peer for peer in (self.compliance, self.scoring, self.fraud)}[name]
 
-    async def evaluate(self, request: Any, timeout: float | None = None) -> Any:
+    async def evaluate(self, request: Any, timeout: float | None = None, *, patient: bool = False) -> Any:
         """compliance.EvaluateEvents. Raises AwayError."""
-        seconds = self.compliance.timeout(timeout)
+        seconds = self.compliance.timeout(timeout, patient=patient)
         return await self.compliance.ask(lambda: self._evaluate(request, timeout=seconds))
 
-    async def assess(self, request: Any, timeout: float | None = None) -> Any:
+    async def assess(self, request: Any, timeout: float | None = None, *, patient: bool = False) -> Any:
         """fraud.AssessEvents. Raises AwayError, StateBehind."""
-        seconds = self.fraud.timeout(timeout)
+        seconds = self.fraud.timeout(timeout, patient=patient)
         return await self.fraud.ask(lambda: self._assess(request, timeout=seconds))
 
     async def restore(self, request: Any, timeout: float | None = None) -> Any:
@@ -176,9 +191,9 @@ class Peers:
         seconds = self.fraud.timeout(timeout)
         return await self.fraud.ask(lambda: self._restore(request, timeout=seconds))
 
-    async def decide(self, request: Any, timeout: float | None = None) -> Any:
+    async def decide(self, request: Any, timeout: float | None = None, *, patient: bool = False) -> Any:
         """scoring.DecideEvents. Raises AwayError."""
-        seconds = self.scoring.timeout(timeout)
+        seconds = self.scoring.timeout(timeout, patient=patient)
         return await self.scoring.ask(lambda: self._decide(request, timeout=seconds))
 
     async def load_policy_set(self, policy_set: str, seconds: float) -> dict[str, UsherError]:

@@ -476,6 +476,7 @@ class Pipeline:
                         tenant=tenant, policy_set=policy_set, events=events, places=places
                     ),
                     timeout,
+                    patient=_imported(items),
                 )
             ),
             self._assess(items, events, places, tenant, policy_set, batch_ms, timeout),
@@ -507,18 +508,19 @@ class Pipeline:
             committed_through_ms=self._memory.committed_through_ms,
             batch_time_ms=batch_ms,
         )
+        patient = _imported(items)
         try:
             await self._memory.carry_unsighted()
             carried = self._memory.carried()
             try:
-                return await self._peers.assess(request, timeout), carried
+                return await self._peers.assess(request, timeout, patient=patient), carried
             except StateBehind as behind:
                 # What it was given before may lie beyond what is restored: it is given that once more.
                 self._memory.doubted()
                 await self._memory.restore(behind)
                 await self._memory.carry_unsighted()
                 carried = self._memory.carried()
-                return await self._peers.assess(request, timeout), carried
+                return await self._peers.assess(request, timeout, patient=patient), carried
         except (AwayError, StateBehind):
             self._memory.doubted()
             return None, []
@@ -634,7 +636,8 @@ class Pipeline:
                         request.evidence.add(index=index, reasons=evidence)
         scores = None
         if bodies is not None:
-            scores = await _or_none(self._peers.decide(request, self._timeout(items, _SHARE_OF_DECIDING)))
+            timeout, patient = self._timeout(items, _SHARE_OF_DECIDING), _imported(items)
+            scores = await _or_none(self._peers.decide(request, timeout, patient=patient))
         if scores is not None and scores.errors:
             return None, {error.index: ("scoring", error) for error in scores.errors}
         times.append(time.perf_counter())
@@ -826,6 +829,11 @@ class Pace:
 def _halves(batch: list[Item]) -> list[list[Item]]:
     middle = len(batch) // 2
     return [batch[:middle], batch[middle:]]
+
+
+def _imported(items: Sequence[Item]) -> bool:
+    """Whether all events are imported: no viewer waits for what they may do."""
+    return all(item.flags & IMPORT for item in items)
 
 
 async def _or_none(call: Awaitable[Any]) -> Any:

@@ -26,6 +26,9 @@ from usher.ingest.v1 import ingest_pb2
 _LOADING_S = 30.0
 """How long the services may take to load a set before one is put in force, or before it is decided under."""
 
+_REACHING_S = 5.0
+"""How long a start waits for services that are not there yet; those that are there are reached within a second."""
+
 _AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
 
 CLASSES = sorted(event_pb2.EventClass.values())
@@ -61,6 +64,9 @@ class PolicyInForce:
 
         Raises FailedPrecondition (NO_POLICY_SET) where nothing is and `first` is empty.
         """
+        # Away for good they must not keep the door shut: what they cannot evaluate is decided without them.
+        if not await self._peers.reached(_REACHING_S):
+            self._log.warning("not all services that are asked about events can be reached")
         active = await self._store.database.read(self._store.active_policy_set)
         if active is None:
             if not first:
@@ -68,7 +74,6 @@ class PolicyInForce:
                     "NO_POLICY_SET",
                     "no policy set is in force: set USHER_INGEST_POLICY_SET to the first one's id",
                 )
-            # Services that are away must not keep the door shut: what they cannot evaluate is decided without them.
             await self._put_in_force(first, "start")
         await self.refresh()
 

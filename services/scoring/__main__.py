@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.common.clock import SystemClock
 from services.common.config import load
 from services.common.policy import PolicySetCache
-from services.common.policy_sets import policy_set_service
+from services.common.policy_sets import policy_set_service, warm_up
 from services.common.server import Service, run, serve
 from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
@@ -21,6 +21,7 @@ async def main() -> None:
     settings = load(ScoringSettings, prefix="USHER_SCORING_")
     telemetry = start_telemetry("scoring", settings.telemetry)
     engines = Engines(PolicySetCache(settings.policy_dir))
+    await warm_up(engines.get, settings.policy_dir, telemetry)
     services = [
         Service(
             scoring_pb2_grpc.add_ScoringServiceServicer_to_server,

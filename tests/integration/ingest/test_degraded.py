@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -333,6 +334,42 @@ async def test_a_hung_service_is_given_its_own_time_and_not_all_of_the_callers(
         calls = len(mesh.scoring.requests)
         await front.decide([event("e2")])
         assert len(mesh.scoring.requests) == calls, "for a while it is not asked"
+
+
+async def test_an_import_waits_for_a_slow_service_and_a_viewer_does_not(
+    mesh: FakeMesh, sqlite_url: str
+) -> None:
+    imported = {"origin": event_pb2.ORIGIN_IMPORT, "import_id": "log-1"}
+    async with running_ingest(sqlite_url, mesh, peer_timeout=0.3) as front:
+        mesh.compliance.delay = mesh.fraud.delay = mesh.scoring.delay = 0.9
+        [result] = await front.decide([event("a", **imported)], timeout=60.0)
+        assert not result.decision.degraded
+        mesh.compliance.delay = 60.0
+        [result] = await front.decide([event("b")], timeout=60.0)
+        assert decision_pb2.SERVICE_COMPLIANCE in result.decision.degraded
+        # It counts as away now: nothing waits for it longer than a viewer would.
+        await until(lambda: front.app._peers.compliance._closed_until < time.monotonic())
+        async with asyncio.timeout(8):
+            [result] = await front.decide([event("c", **imported)], timeout=60.0)
+        assert decision_pb2.SERVICE_COMPLIANCE in result.decision.degraded
+
+
+async def test_a_service_that_comes_up_later_than_ingest_is_waited_for(
+    mesh: FakeMesh, sqlite_url: str
+) -> None:
+    await mesh.stop("compliance")
+    starting = asyncio.create_task(_first_decision(mesh, sqlite_url))
+    await asyncio.sleep(0.2)
+    assert not starting.done()
+    await mesh.start("compliance")
+    assert not (await starting).degraded
+    assert mesh.compliance.loaded, "the set in force was loaded before the first event"
+
+
+async def _first_decision(mesh: FakeMesh, url: str) -> decision_pb2.Decision:
+    async with running_ingest(url, mesh) as front:
+        [result] = await front.decide([event()])
+        return result.decision
 
 
 async def test_a_service_that_is_stopped_and_started_again_is_asked_again(

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 import pytest
 
-from services.common.errors import InvalidArgument, NotFound, PolicySetUnknown
+from services.common.errors import FailedPrecondition, InvalidArgument, NotFound, PolicySetUnknown
 from services.common.policy import (
     OWN_PACKS_VARIABLE,
     Part,
     PolicySetCache,
     build_default,
     default_parts,
+    newest_policy_set,
     own_packs,
     read_policy_set,
     write_policy_set,
 )
+from services.common.policy_sets import warm_up
+from tests.fakes import quiet_telemetry
 from usher.policy.v1 import policy_pb2
 
 PACK = policy_pb2.PART_KIND_REGULATION_PACK
@@ -192,3 +196,29 @@ def test_own_packs_that_cannot_join(tmp_path: Path, names: list[str] | None, pro
 
     assert caught.value.reason == "OWN_PACKS_INVALID"
     assert not (tmp_path / "store").exists()
+
+
+def test_the_newest_set_is_the_one_written_last(tmp_path: Path) -> None:
+    assert newest_policy_set(tmp_path) is None
+    first, second = write_policy_set(tmp_path, PARTS), write_policy_set(tmp_path, PARTS[:1])
+    for age, policy_set in enumerate((second, first)):
+        os.utime(tmp_path / f"sets/{policy_set}.json", (1_000_000 - age, 1_000_000 - age))
+    (tmp_path / "sets/other.json").write_text("{}")
+    assert newest_policy_set(tmp_path) == second
+
+
+async def test_the_newest_set_is_loaded_before_serving_and_a_broken_one_keeps_nothing_from_starting(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+
+    async def load(policy_set: str) -> None:
+        asked.append(policy_set)
+        raise FailedPrecondition("PACK_INVALID", "a pack that cannot be used")
+
+    telemetry = quiet_telemetry("compliance")
+    await warm_up(load, tmp_path, telemetry)
+    assert asked == []
+    only = write_policy_set(tmp_path, PARTS)
+    await warm_up(load, tmp_path, telemetry)
+    assert asked == [only]
