@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import exit_statuses, leave
+from cli.console import UnusableError, exit_statuses, leave
 from cli.home import DEFAULT_HOME, Home
 from cli.options import HomeOption, TenantOption
 
@@ -104,8 +104,9 @@ def show_command(
     target: TargetOption = None,
     tenant: TenantOption = "dev",
     svg: Annotated[
-        Path | None, typer.Option("--svg", metavar="FILE", help="Also draws the neighbourhood.")
+        Path | None, typer.Option("--svg", metavar="FILE", help="Also draws the neighbourhood, as SVG.")
     ] = None,
+    png: Annotated[Path | None, typer.Option("--png", metavar="FILE.png", help="The same as PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """The card of a ring: members, what they share, what speaks for it, and why it might be innocent.
@@ -113,12 +114,15 @@ def show_command(
     \b
     Examples:
       usher fraud show ring_0123456789abcdef
-      usher fraud show ring_0123456789abcdef --svg ring.svg
+      usher fraud show ring_0123456789abcdef --svg ring.svg --png ring.png
     """
     with exit_statuses():
         from cli import rings
 
-        leave(rings.show(_target(home, target), tenant, ring_id, svg, as_json))
+        if png is not None and png.suffix != ".png":
+            raise UnusableError(f"--png {png}: name a file that ends with .png")
+        pictures = [path for path in (svg, png) if path is not None]
+        leave(rings.show(_target(home, target), tenant, ring_id, pictures, as_json))
 
 
 @app.command("confirm")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 from google.protobuf import json_format
 
-from cli import ring_picture
 from cli.console import EXIT_OK, UnusableError, say
 from cli.mesh import call, connected, printable, told
 from cli.mode import user_name
+from services.common import ring_picture
 from services.common.errors import InvalidArgument, NotFound
 from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
 
@@ -28,14 +28,18 @@ _STATUS = {
 }
 
 
-def show(target: str, tenant: str, ring_id: str, svg: Path | None, as_json: bool) -> int:
-    """The card of a ring; its picture into a file where one is named."""
+def show(target: str, tenant: str, ring_id: str, pictures: Sequence[Path], as_json: bool) -> int:
+    """The card of a ring; its picture into the files that are named, PNG by their ending and else SVG."""
     request = fraud_pb2.GetRingRequest(tenant=tenant, ring_id=ring_id)
     answer = _ask(target, lambda stub: stub.GetRing, request)
-    if svg is not None:
-        title = f"{answer.ring.ring_id}: {answer.ring.member_count} accounts, score {answer.ring.score:.2f}"
-        svg.write_text(ring_picture.draw(answer.neighbourhood, frozenset(answer.ring.members), title))
-        say(f"drawn: {svg}")
+    drawn = (answer.neighbourhood, frozenset(answer.ring.members), ring_picture.title_of(answer.ring))
+    for path in pictures:
+        content = ring_picture.png(*drawn) if path.suffix == ".png" else ring_picture.svg(*drawn).encode()
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise UnusableError(f"cannot write {path}: {error.strerror}") from None
+        say(f"drawn: {path}")
     if as_json:
         _print_json(answer)
     else:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 
-from gateway import alerts, consents
+from gateway import alerts, consents, fraud
 from gateway.app import IDEMPOTENT, create_app
 from gateway.serving import GatewayServer
 from gateway.settings import GatewaySettings
@@ -27,17 +27,19 @@ async def main() -> None:
         ingest = await channels.enter_async_context(
             connect(settings.ingest, telemetry=telemetry, idempotent=IDEMPOTENT)
         )
-        compliance = None
-        if settings.compliance is not None:
-            compliance = await channels.enter_async_context(
-                connect(settings.compliance, telemetry=telemetry, idempotent=consents.IDEMPOTENT)
+        others = [
+            None
+            if found is None
+            else await channels.enter_async_context(
+                connect(found, telemetry=telemetry, idempotent=repeatable)
             )
-        told = None
-        if settings.alerts is not None:
-            told = await channels.enter_async_context(
-                connect(settings.alerts, telemetry=telemetry, idempotent=alerts.IDEMPOTENT)
+            for found, repeatable in (
+                (settings.compliance, consents.IDEMPOTENT),
+                (settings.alerts, alerts.IDEMPOTENT),
+                (settings.fraud, fraud.IDEMPOTENT),
             )
-        app = create_app(settings, ingest, telemetry, compliance, told)
+        ]
+        app = create_app(settings, ingest, telemetry, *others)
         server = GatewayServer(app, settings, telemetry)
         tune_runtime()
         await server.serve_until(stop)

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-import orjson
 from fastapi import FastAPI, Request
-from google.protobuf import json_format
 from google.protobuf.message import Message
 from starlette.responses import Response
 
 from gateway import live
 from gateway.body import is_json_lines, read_body
-from gateway.results import json_response
+from gateway.messages import fill, number, to_json, values
 from gateway.settings import GatewaySettings
 from services.common.errors import InvalidArgument, ResourceExhausted, UsherError, from_rpc_error
 from services.common.interceptors import call_timeout
@@ -84,11 +82,11 @@ def add_routes(
             tenant=tenant_of(request, settings.default_tenant),
             page_size=live.whole_number(query, "limit", _PAGE, 1, _LARGEST_PAGE),
             page_token=live.text(query, "page_token"),
-            minimum_severity=_number(query, "minimum_severity", alerts_pb2.Severity, "SEVERITY_"),
+            minimum_severity=number(query, "minimum_severity", alerts_pb2.Severity, "SEVERITY_"),
             kind=live.text(query, "kind"),
             assignee=live.text(query, "assignee"),
         )
-        state = _number(query, "state", alerts_pb2.AlertState, "ALERT_STATE_")
+        state = number(query, "state", alerts_pb2.AlertState, "ALERT_STATE_")
         if state:
             message.states.append(state)
         if subject[2]:
@@ -173,7 +171,7 @@ def add_routes(
         message = alerts_pb2.WatchAlertsRequest(
             tenant=tenant_of(request, settings.default_tenant),
             after_changed=live.start_position(query, request.headers.get("last-event-id")),
-            minimum_severity=_number(query, "minimum_severity", alerts_pb2.Severity, "SEVERITY_"),
+            minimum_severity=number(query, "minimum_severity", alerts_pb2.Severity, "SEVERITY_"),
         )
         if streams >= _MOST_STREAMS:
             raise ResourceExhausted(
@@ -210,7 +208,7 @@ def add_routes(
     async def list_incidents(request: Request) -> Response:
         names = ("limit", "page_token", "state", "assignee")
         query = live.known_parameters(request.query_params.multi_items(), *names)
-        state = _number(query, "state", alerts_pb2.IncidentState, "INCIDENT_STATE_")
+        state = number(query, "state", alerts_pb2.IncidentState, "INCIDENT_STATE_")
         message = alerts_pb2.ListIncidentsRequest(
             tenant=tenant_of(request, settings.default_tenant),
             page_size=live.whole_number(query, "limit", _PAGE, 1, _LARGEST_PAGE),
@@ -271,7 +269,7 @@ async def feed(stream: Any, ending: asyncio.Event) -> AsyncGenerator[bytes, None
                 ended = {"reason": "ENDED", "message": "alerts ended the feed: begin again"}
                 break
             if piece.alerts:
-                shown = {"alerts": [_values(alert) for alert in piece.alerts]}
+                shown = {"alerts": [values(alert) for alert in piece.alerts]}
                 yield live.message("alerts", shown, str(piece.alerts[-1].changed))
             else:
                 yield live.message("alive", {})
@@ -281,41 +279,3 @@ async def feed(stream: Any, ending: asyncio.Event) -> AsyncGenerator[bytes, None
         if reading is not None:
             reading.cancel()
         stream.cancel()
-
-
-def fill(message: Message, body: bytes) -> None:
-    """Reads a JSON body into a message. Raises InvalidArgument (MALFORMED_JSON, ENVELOPE_INVALID)."""
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidArgument(
-            "MALFORMED_JSON", "send one JSON object", metadata={"position": str(error.pos)}
-        ) from error
-    if not isinstance(content, dict):
-        raise InvalidArgument("ENVELOPE_INVALID", "send one JSON object")
-    try:
-        json_format.ParseDict(content, message)
-    except json_format.ParseError as error:
-        raise InvalidArgument("ENVELOPE_INVALID", str(error)[:500]) from error
-
-
-def to_json(message: Message, status: int = 200) -> Response:
-    """A message as a JSON answer."""
-    return json_response(_values(message), status)
-
-
-def _values(message: Message) -> dict[str, Any]:
-    values: dict[str, Any] = json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
-    return values
-
-
-def _number(query: Mapping[str, str], name: str, enum: Any, prefix: str) -> Any:
-    given = query.get(name)
-    if given is None:
-        return 0
-    known = {one.removeprefix(prefix).lower(): number for one, number in enum.items() if number}
-    if given.lower() not in known:
-        raise live.parameter_invalid(name, f"{name} is one of {', '.join(known)}")
-    return known[given.lower()]

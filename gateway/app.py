@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway import alerts, consents, live, schemas, senders
+from gateway import alerts, consents, fraud, live, schemas, senders
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
 from gateway.failed import failed_routes
@@ -82,6 +82,7 @@ def create_app(
     telemetry: Telemetry,
     compliance_channel: grpc.aio.Channel | None = None,
     alerts_channel: grpc.aio.Channel | None = None,
+    fraud_channel: grpc.aio.Channel | None = None,
 ) -> FastAPI:
     """Returns the application. `app.state.readiness` is where the drain begins.
 
@@ -320,6 +321,8 @@ def create_app(
         consents.add_routes(app, settings, compliance_channel, tenant_of)
     if alerts_channel is not None:
         alerts.add_routes(app, settings, alerts_channel, tenant_of, readiness.ending)
+    if fraud_channel is not None:
+        fraud.add_routes(app, settings, fraud_channel, tenant_of)
 
     app.openapi = lambda: schemas.document(app)  # type: ignore[method-assign]
     return app

@@ -35,6 +35,7 @@ ROUTES = frozenset(
         "/api/v1/alerts/snooze",
         "/api/v1/alert-stream",
         "/api/v1/incidents",
+        "/api/v1/rings",
         "/healthz",
         "/metrics",
         "/docs",
@@ -54,9 +55,17 @@ def route_template(path: str) -> str:
         return path
     if path.startswith(DECISION_PREFIX) and len(path) > len(DECISION_PREFIX):
         return DECISION_PREFIX + "{event_id}"
-    for prefix, name in (("/api/v1/alerts/", "{alert_id}"), ("/api/v1/incidents/", "{number}")):
+    for prefix, name in (
+        ("/api/v1/alerts/", "{alert_id}"),
+        ("/api/v1/incidents/", "{number}"),
+        ("/api/v1/neighbourhoods/", "{user_id}"),
+        ("/api/v1/addresses/", "{ip_address}"),
+    ):
         if path.startswith(prefix) and len(path) > len(prefix):
             return prefix + name
+    if path.startswith("/api/v1/rings/"):
+        rest = path.removeprefix("/api/v1/rings/").partition("/")[2]
+        return "/api/v1/rings/{ring_id}" + (f"/{rest}" if rest in ("picture", "status") else "")
     if path.startswith(STATIC_PREFIX):
         return STATIC_PREFIX + "{file}"
     return "other"

@@ -24,6 +24,8 @@ class GatewaySettings:
     """Where compliance is; without it the routes of the consent ledger are not there."""
     alerts: ClientSettings | None = None
     """Where alerts is; without it the routes of alerts and incidents are not there."""
+    fraud: ClientSettings | None = None
+    """Where fraud is; without it the routes of rings and addresses are not there."""
     host: str = "127.0.0.1"
     """Address to listen on: loopback only, as nothing here authenticates callers."""
     port: int = 8000
