@@ -111,10 +111,9 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
     ensemble = inputs.scores[:, 0].astype(np.float64)
     steep = rules.anomaly["points"] / (rules.anomaly["full_at"] - rules.anomaly["starts_at"])
     model_points = np.round(
-        np.clip(
-            np.clip((ensemble - rules.anomaly["starts_at"]) * steep, 0.0, rules.anomaly["points"])
+        _within(
+            _within((ensemble - rules.anomaly["starts_at"]) * steep, rules.anomaly["points"])
             * rules.sensitivity[segment],
-            0.0,
             ANOMALY_MOST,
         )
         * history,
@@ -129,7 +128,7 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
     anomaly = np.minimum(np.maximum(model_points, behaviour_points), ANOMALY_MOST)
 
     place = np.round(
-        np.clip(signals[:, _S.SIGNAL_INDEX_PLACE_RISK_UNSPECIFIED].astype(np.float64), 0, PLACE_MOST), 2
+        _within(signals[:, _S.SIGNAL_INDEX_PLACE_RISK_UNSPECIFIED].astype(np.float64), PLACE_MOST), 2
     )
     without_ring = points[:, behaviours:ties].max(axis=1)
     ring = signals[:, _S.SIGNAL_INDEX_RING_MEMBERS] > 0
@@ -137,8 +136,8 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
         signals[:, _S.SIGNAL_INDEX_NETWORK_RISK].astype(np.float64) * NETWORK_MOST,
         signals[:, _S.SIGNAL_INDEX_RING_SCORE].astype(np.float64) * rules.ring_points,
     )
-    network_points = np.round(np.clip(np.maximum(without_ring, tied), 0.0, NETWORK_MOST), 2)
-    compliance = np.round(np.clip(inputs.compliance_risk, 0.0, COMPLIANCE_MOST), 2)
+    network_points = np.round(_within(np.maximum(without_ring, tied), NETWORK_MOST), 2)
+    compliance = np.round(_within(inputs.compliance_risk, COMPLIANCE_MOST), 2)
     compared = np.round(place + anomaly + segment_points + network_points, 2)
 
     night = (
@@ -229,6 +228,11 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
         cold=cold,
         over_limit=over_limit,
     )
+
+
+def _within(points: NDArray[np.floating], most: float) -> NDArray[np.floating]:
+    # What numpy.clip does, in half its time for the few rows of a batch.
+    return np.minimum(np.maximum(points, 0.0), most)
 
 
 def _segments(rules: Rules, inputs: Inputs, age: Ints) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ class Engine:
         events, sent = request.events, request.profiles
         count = len(events)
         pausing = count > PIECE // 2
-        broken = {i: why for i, why in enumerate(map(profile.check, sent)) if why}
+        broken = profile.broken(sent)
         extractor = Extractor(list(request.profile_of), list(request.item_flags), request.places, broken)
         for start in range(0, count, PIECE):
             extractor.read(events, start, min(start + PIECE, count))

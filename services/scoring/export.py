@@ -25,8 +25,6 @@ from services.scoring.detector import WEIGHTS, Calibration, Detector, average_pa
 from services.scoring.trees import Tree, Trees
 
 Doubles = NDArray[np.float64]
-EXTRA_NEIGHBOURS = 8
-"""Candidates beyond k that the fast distances keep, so that the exact ones choose the right k."""
 FINE = 2.0**20
 """Steps of a calibrated score."""
 TINY = 1e-10
@@ -291,43 +289,29 @@ def _depths(tree: Any) -> Doubles:
 
 
 def _outlier_factor(g: _Graph, z: str, lof: Any) -> str:
-    points = lof._fit_X.astype(np.float32)
+    # Densest first: TopK keeps the nearest so far, and finds them sooner where most traffic is.
+    order = np.argsort(-lof._lrd, kind="stable")
+    points = lof._fit_X[order].astype(np.float64)
     k = lof.n_neighbors_
-    candidates = min(k + EXTRA_NEIGHBOURS, len(points))
-    # Squared distances without |x|^2, which is the same for all points of a row: fast, and good to choose by.
-    g.constant("points_double", points.astype(np.float64))
-    g.constant("points_across", points.T * np.float32(-2.0))
-    g.constant("points_squared", (points.astype(np.float64) ** 2).sum(axis=1).astype(np.float32)[None, :])
-    g.constant("point_reach", lof._distances_fit_X_[:, k - 1].astype(np.float32))
-    g.constant("point_density", lof._lrd.astype(np.float32))
-    g.constant("candidates", np.array([candidates], np.int64))
+    g.constant("points_across", points.T * -2.0)
+    g.constant("points_squared", (points**2).sum(axis=1)[None, :])
+    g.constant("point_reach", lof._distances_fit_X_[order, k - 1].astype(np.float32))
+    g.constant("point_density", lof._lrd[order].astype(np.float32))
     g.constant("k", np.array([k], np.int64))
     g.constant("tiny", np.array([TINY], np.float32))
-    g.constant("middle_axis", np.array([1], np.int64))
-    products = g.op("MatMul", [z, "points_across"], "products")
-    near = g.op("Add", [products, "points_squared"], "near")
+    g.constant("zero_double", np.zeros(1, np.float64))
+    # Squared distances as |x|^2 + |p|^2 - 2 x p, in double precision: LOF jumps where the k-th and the next neighbour
+    # change places, and in single precision about two rows in 10,000 cannot tell them apart. |x|^2 is the same for all
+    # points of a row and is added to the nearest alone.
+    z = g.op("Cast", [z], "z_double", to=TensorProto.DOUBLE)
+    near = g.op("Add", [g.op("MatMul", [z, "points_across"], "products"), "points_squared"], "near")
+    neighbours = "neighbours"
     g.nodes.append(
-        helper.make_node(
-            "TopK", [near, "candidates"], ["near_values", "near_points"], axis=1, largest=0, sorted=0
-        )
+        helper.make_node("TopK", [near, "k"], ["near_values", neighbours], axis=1, largest=0, sorted=0)
     )
-    # Exact distances of the candidates alone, in double precision: LOF jumps where the k-th and the next neighbour
-    # change places, and in single precision about two rows in 10,000 cannot tell them apart.
-    found = g.op("Gather", ["points_double", "near_points"], "found", axis=0)
-    across = g.op(
-        "Unsqueeze", [g.op("Cast", [z], "z_double", to=TensorProto.DOUBLE), "middle_axis"], "across"
-    )
-    difference = g.op("Sub", [found, across], "difference")
-    squares = g.op("Mul", [difference, difference], "squares")
-    squared = g.op("ReduceSum", [squares, "last_axis"], "squared", keepdims=0)
-    distances = g.op("Sqrt", [squared], "distances")
-    g.nodes.append(
-        helper.make_node(
-            "TopK", [distances, "k"], ["nearest_double", "nearest_at"], axis=1, largest=0, sorted=1
-        )
-    )
-    g.op("Cast", ["nearest_double"], "nearest", to=TensorProto.FLOAT)
-    neighbours = g.op("GatherElements", ["near_points", "nearest_at"], "neighbours", axis=1)
+    own = g.op("ReduceSumSquare", [z], "own", axes=[1], keepdims=1)
+    squared = g.op("Max", [g.op("Add", ["near_values", own], "squared"), "zero_double"], "squared_0")
+    g.op("Cast", [g.op("Sqrt", [squared], "distances")], "nearest", to=TensorProto.FLOAT)
     reach = g.op("Gather", ["point_reach", neighbours], "neighbour_reach", axis=0)
     reachability = g.op("Max", ["nearest", reach], "reachability")
     mean_reach = g.op("ReduceMean", [reachability], "mean_reach", axes=[1], keepdims=1)

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from services.common.event_types import canonical, event_class
 from services.scoring import profile
 from usher.event.v1 import event_pb2
+from usher.scoring.v1 import scoring_pb2
 
 LATEST = 4_133_980_799
 """Last second of the year 2100."""
@@ -36,6 +37,16 @@ _FOLD_ONLY = 1 << event_pb2.ITEM_FLAG_FOLD_ONLY
 _LATE = 1 << event_pb2.ITEM_FLAG_LATE
 _OLD = 1 << event_pb2.ITEM_FLAG_OLD
 _SUPPRESSED = 1 << event_pb2.ITEM_FLAG_SUPPRESSED
+
+
+_NUMBERS = 13
+"""Numbers that the extractor notes of an event."""
+# Bits of the last of them: four legal facts, the traits of the type, the union, a reported error.
+_WIDTHS = np.array([1, 1, 1, 1, 3, 1, 5, 2, 1, 1, 1, 1, 1])
+_SHIFTS = (np.cumsum(_WIDTHS) - _WIDTHS)[:, None]
+_MASKS = (1 << _WIDTHS[:, None]) - 1
+_MISSING = 2
+_EU_AT, _ERROR_AT = int(_SHIFTS[-2, 0]), int(_SHIFTS[-1, 0])
 
 
 class Facts(NamedTuple):
@@ -98,22 +109,27 @@ class Extractor:
         self._longitude = places.longitude_e4
         self._accuracy = places.accuracy_km
         self._broken = broken_profiles
-        self._rows: list[tuple[int, ...]] = []
+        self._numbers: list[int] = []
         self._types: list[str] = []
         self._errors: list[event_pb2.ItemError] = []
 
     def read(self, events: Sequence[bytes], start: int, stop: int) -> None:
         """Reads the events from position `start` up to `stop`."""
-        parse = event_pb2.Event.FromString
-        flags_of, country_of, broken = self._flags, self._country, self._broken
-        rows, types, crc = self._rows, self._types, zlib.crc32
+        parse = scoring_pb2.ScoredEvent.FromString
+        longitude, accuracy, broken = self._longitude, self._accuracy, self._broken
+        numbers, types, crc = self._numbers, self._types, zlib.crc32
         for i in range(start, stop):
-            viewer = self._profile_of[i]
-            if viewer in broken:
+            if broken and (viewer := self._profile_of[i]) in broken:
                 self._refuse(i, "MALFORMED_PROFILE", broken[viewer], "profiles")
                 continue
             try:
                 event = parse(events[i])
+                created, chargebacks = _account(event.account)
+                privacy = event.privacy
+                if privacy or event.HasField("privacy"):
+                    legal = _privacy(privacy)
+                else:
+                    legal = _MISSING | (not event.has_consent and event.HasField("has_consent"))
             except DecodeError:
                 self._refuse(
                     i, "MALFORMED_EVENT", "these bytes are not a serialised usher.event.v1.Event", "events"
@@ -126,88 +142,105 @@ class Extractor:
                 )
                 continue
             traits = traits_of(event.event_type)
-            flags = flags_of[i] if flags_of else 0
-            if flags & (_OLD | _SUPPRESSED):
-                handling = 0
-            elif flags & _LATE:
-                handling = profile.READ | profile.FOLD | profile.LATE
-            else:
-                handling = profile.READ | profile.FOLD
             zone = event.time_zone
             if zone:
                 hour = week_hour(time, zone)
-            elif self._accuracy and self._accuracy[i] and self._longitude:
+            elif accuracy and accuracy[i] and longitude:
                 # Nautical time: an hour for each 15 degrees, as good as a zone for telling night from day.
-                hour = (time // 3600 + round(self._longitude[i] / 150_000)) % 168
+                hour = (time // 3600 + round(longitude[i] / 150_000)) % 168
             else:
                 hour = -1
-            created, chargebacks = -1, 0
-            if event.HasField("account"):
-                account = event.account
-                chargebacks = account.chargebacks
-                if account.HasField("created_time"):
-                    created = account.created_time.seconds
-            lacking, missing, minor, advertising = 0, 1, 0, 0
-            if event.HasField("privacy"):
-                facts = event.privacy
-                basis, purpose = facts.legal_basis_claimed, facts.purpose
-                if basis in _ON_CONSENT:
-                    lacking = int(facts.consent.status in LACKING)
-                missing = int(not (basis and purpose))
-                minor = int(facts.HasField("user_age") and facts.user_age < ADULT)
-                advertising = int(purpose in ADVERTISING)
-            elif event.HasField("has_consent"):
-                lacking = int(not event.has_consent)
-            address, title, instrument = event.ip_address, event.content_id, event.payment_fingerprint
-            failed, kind, playing, refused, page = traits.numbers
-            rows.append(
-                (
-                    time,
-                    traits.event_class,
-                    failed,
-                    traits.error or event.error_code != "",
-                    crc(event.device_id.encode()) or 1,
-                    crc(address.encode()) or 1,
-                    country_of[i] if country_of else 0,
-                    hour % 24 if hour >= 0 else -1,
-                    event.data_volume_bytes >> 10 if event.HasField("data_volume_bytes") else -1,
-                    network_hash(address),
-                    crc(title.encode()) if title else 0,
-                    crc(instrument.encode()) if instrument else 0,
-                    kind,
-                    playing,
-                    refused,
-                    page,
-                    lacking + 2 * (lacking and event.is_eu),
-                    handling,
-                    created,
-                    chargebacks,
-                    lacking,
-                    missing,
-                    minor,
-                    advertising,
-                    hour // 24 in _WEEKEND,
-                    region_code(event.region) | (EU_BIT if event.is_eu else 0),
-                    i,
-                    viewer,
-                )
+            volume, title, instrument = event.data_volume_bytes, event.content_id, event.payment_fingerprint
+            address, network = _address(event.ip_address)
+            numbers += (
+                i,
+                time,
+                crc(event.device_id) or 1,
+                address,
+                network,
+                hour,
+                volume >> 10 if volume or event.HasField("data_volume_bytes") else -1,
+                crc(title) if title else 0,
+                crc(instrument) if instrument else 0,
+                created,
+                chargebacks,
+                region_code(event.region),
+                traits.packed | legal | event.is_eu << _EU_AT | (event.error_code != b"") << _ERROR_AT,
             )
             types.append("" if traits.event_class else traits.name)
 
     def finish(self) -> Extracted:
         """Returns the columns of what was read."""
-        width = len(profile.Columns._fields)
-        table = np.array(self._rows, np.int64).reshape(-1, width + 10).T.copy()
-        return Extracted(
-            table[-2].tolist(),
-            table[-1].tolist(),
-            profile.Columns(*table[:width]),
-            Facts._make([*table[width:-2], self._types]),
-            self._errors,
+        table = np.array(self._numbers, np.int64).reshape(-1, _NUMBERS).T.copy()
+        at, time, device, address, network, hour, volume, title, instrument, *facts, packed = table
+        created, chargebacks, region = facts
+        lacking, missing, minor, advertising, *packed_traits, eu, error = (packed >> _SHIFTS) & _MASKS
+        event_class, failed, kind, playing, refused, page, reports = packed_traits
+        flags = np.array(self._flags, np.int64)[at] if len(self._flags) else np.zeros(len(at), np.int64)
+        handling = np.full(len(at), profile.READ | profile.FOLD)
+        handling[(flags & _LATE) != 0] |= profile.LATE
+        handling[(flags & (_OLD | _SUPPRESSED)) != 0] = 0
+        country = np.array(self._country, np.int64)[at] if len(self._country) else np.zeros(len(at), np.int64)
+        columns = profile.Columns(
+            time=time,
+            event_class=event_class,
+            failed=failed,
+            error=error | reports,
+            device=device,
+            address=address,
+            country=country,
+            hour=np.where(hour >= 0, hour % 24, -1),
+            volume=volume,
+            network=network,
+            title=title,
+            instrument=instrument,
+            kind=kind,
+            playing=playing - 1,
+            refused=refused,
+            page=page,
+            lacking=lacking + 2 * (lacking & eu),
+            handling=handling,
         )
+        found = Facts(
+            created=created,
+            chargebacks=chargebacks,
+            consent_lacking=lacking,
+            facts_missing=missing,
+            minor=minor,
+            advertising=advertising,
+            weekend=(hour // 24 == _WEEKEND[0]) | (hour // 24 == _WEEKEND[1]),
+            region=region | eu * EU_BIT,
+            types=self._types,
+        )
+        profile_of = np.array(self._profile_of, np.int64)[at]
+        return Extracted(at.tolist(), profile_of.tolist(), columns, found, self._errors)
 
     def _refuse(self, index: int, reason: str, message: str, field: str) -> None:
         self._errors.append(event_pb2.ItemError(index=index, reason=reason, message=message, field=field))
+
+
+@lru_cache(maxsize=32_768)
+def _account(facts: bytes) -> tuple[int, int]:
+    # (opened at, chargebacks) of serialised AccountFacts; empty says that nothing is told.
+    account = event_pb2.AccountFacts.FromString(facts)
+    created = account.created_time.seconds if account.HasField("created_time") else -1
+    return created, account.chargebacks
+
+
+@lru_cache(maxsize=8192)
+def _privacy(facts: bytes) -> int:
+    # Bits of serialised PrivacyFacts: lacking, missing, minor, advertising, see `Facts`.
+    privacy = event_pb2.PrivacyFacts.FromString(facts)
+    basis, purpose = privacy.legal_basis_claimed, privacy.purpose
+    lacking = basis in _ON_CONSENT and privacy.consent.status in LACKING
+    minor = privacy.HasField("user_age") and privacy.user_age < ADULT
+    return lacking | (not (basis and purpose)) << 1 | minor << 2 | (purpose in ADVERTISING) << 3
+
+
+@lru_cache(maxsize=16_384)
+def _address(address: bytes) -> tuple[int, int]:
+    # Hashes of an address and of its network.
+    return zlib.crc32(address) or 1, network_hash(address)
 
 
 class Traits(NamedTuple):
@@ -216,14 +249,16 @@ class Traits(NamedTuple):
     Attributes:
         name: the canonical type.
         event_class: usher.event.v1.EventClass.
-        error: whether it reports an error.
-        numbers: (failed sign-in, kind, playing, refused, page), see profile.Columns.
+        failed: whether it is a failed sign-in.
+        kind: position in `profile.KINDS`.
+        packed: class, failed sign-in, kind, playing + 1, refused, page and error, as the extractor packs them.
     """
 
     name: str
     event_class: int
-    error: bool
-    numbers: tuple[int, int, int, int, int]
+    failed: bool
+    kind: int
+    packed: int
 
 
 @lru_cache(maxsize=1024)
@@ -237,18 +272,11 @@ def region_code(region: str) -> int:
 def traits_of(event_type: str) -> Traits:
     """Traits of an event type in any spelling."""
     name = canonical(event_type)
-    return Traits(
-        name,
-        event_class(name),
-        name == "error",
-        (
-            int(name in FAILED_SIGN_IN),
-            _KIND_OF.get(name, 0),
-            1 if name in ("play", "heartbeat") else -1 if name in ("stop", "logout") else 0,
-            int(name == "payment_failed"),
-            int(name == "access"),
-        ),
-    )
+    number, failed, kind = event_class(name), name in FAILED_SIGN_IN, _KIND_OF.get(name, 0)
+    playing = 1 if name in ("play", "heartbeat") else -1 if name in ("stop", "logout") else 0
+    values = (number, failed, kind, playing + 1, name == "payment_failed", name == "access", name == "error")
+    packed = sum(int(value) << int(shift) for value, shift in zip(values, _SHIFTS[4:11, 0], strict=True))
+    return Traits(name, number, failed, kind, packed)
 
 
 _KINDS_OF_SEVERAL = {
@@ -273,16 +301,16 @@ _KIND_OF = {name: number for number, name in enumerate(profile.KINDS) if number}
 }
 
 
-def network_hash(address: str) -> int:
-    """Hash of the network that an address belongs to: its /24, of an IPv6 address its /48; 1 to 2**32 - 1."""
-    network = _network_of_ipv6(address) if ":" in address else address.rpartition(".")[0]
-    return zlib.crc32(network.encode()) or 1
+def network_hash(address: bytes) -> int:
+    """Hash of the network that an address, as text, belongs to: its /24, of IPv6 its /48; 1 to 2**32 - 1."""
+    network = _network_of_ipv6(address) if b":" in address else address.rpartition(b".")[0]
+    return zlib.crc32(network) or 1
 
 
 @lru_cache(maxsize=16_384)
-def _network_of_ipv6(address: str) -> str:
+def _network_of_ipv6(address: bytes) -> bytes:
     try:
-        return IPv6Address(address).exploded[:14]
+        return IPv6Address(address.decode()).exploded[:14].encode()
     except ValueError:
         return address
 

@@ -224,6 +224,16 @@ def check(profile: bytes) -> str:
     return ""
 
 
+def broken(profiles: Sequence[bytes]) -> dict[int, str]:
+    """What is wrong with profiles, by position; those in order are not in it."""
+    head, size = _EMPTY[:4], SIZE
+    return {
+        i: why
+        for i, profile in enumerate(profiles)
+        if not (len(profile) == size and profile.startswith(head)) and (why := check(profile))
+    }
+
+
 def migrate(profile: bytes) -> bytes:
     """A profile of an older version, which passed `check`, as one of this version; one of this version as it is."""
     if len(profile) == SIZE:
@@ -233,25 +243,24 @@ def migrate(profile: bytes) -> bytes:
 
 def load(profiles: Sequence[bytes]) -> Words:
     """Profiles as rows of words, a copy, migrated to this version. Each must have passed `check`."""
-    empty = _EMPTY
-    joined = b"".join([p if len(p) == SIZE else migrate(p) if p else empty for p in profiles])
-    return np.frombuffer(bytearray(joined), "<u4").reshape(-1, WORDS)
+    empty, size = _EMPTY, SIZE
+    joined = bytearray().join([p if len(p) == size else migrate(p) if p else empty for p in profiles])
+    return np.frombuffer(joined, "<u4").reshape(-1, WORDS)
 
 
 _EMPTY = (MAGIC | VERSION).to_bytes(4, "little") + bytes(SIZE - 4)
 
 
-def rounds(profile_of: Sequence[int]) -> list[list[int]]:
-    """Positions of the events by turn: the n-th list holds the n-th event of each viewer, in order."""
-    turns: list[list[int]] = []
-    seen: dict[int, int] = {}
-    for position, viewer in enumerate(profile_of):
-        turn = seen.get(viewer, 0)
-        seen[viewer] = turn + 1
-        if turn == len(turns):
-            turns.append([])
-        turns[turn].append(position)
-    return turns
+def rounds(profile_of: Sequence[int]) -> list[NDArray[np.intp]]:
+    """Positions of the events by turn: the n-th array holds the n-th event of each viewer, in order."""
+    viewers = np.array(profile_of)
+    order = np.argsort(viewers, kind="stable")
+    first = np.ones(len(order), bool)
+    first[1:] = viewers[order[1:]] != viewers[order[:-1]]
+    place = np.arange(len(order))
+    turn = np.empty(len(order), np.intp)
+    turn[order] = place - np.maximum.accumulate(np.where(first, place, 0))
+    return [np.nonzero(turn == number)[0] for number in range(int(turn.max(initial=-1)) + 1)]
 
 
 def fold(words: Words, profile_of: Sequence[int], columns: Columns) -> Ints:
@@ -260,25 +269,32 @@ def fold(words: Words, profile_of: Sequence[int], columns: Columns) -> Ints:
     `words` is changed in place. Returns one row of `O.WIDTH` numbers an event.
     """
     observed = np.zeros((len(profile_of), O.WIDTH), np.int64)
+    table = np.stack(columns)
     if len(profile_of) <= FEW:
-        fold_few(words, profile_of, columns, range(len(profile_of)), observed)
+        fold_few(words, profile_of, table, range(len(profile_of)), observed)
         return observed
+    few: list[int] = []
     for turn in rounds(profile_of):
-        if len(turn) <= FEW:
-            fold_few(words, profile_of, columns, turn, observed)
-        else:
-            fold_round(words, profile_of, columns, turn, observed)
+        if len(turn) > FEW:
+            fold_round(words, profile_of, table, turn, observed)
+        else:  # turns never grow, so all that follow are small as well
+            few += turn.tolist()
+    if few:
+        fold_few(words, profile_of, table, few, observed)
     return observed
 
 
 def fold_few(
-    words: Words, profile_of: Sequence[int], columns: Columns, positions: Sequence[int], observed: Ints
+    words: Words, profile_of: Sequence[int], table: Ints, positions: Sequence[int], observed: Ints
 ) -> None:
-    """Observes and folds the events at `positions`, one after the other, with a memoryview."""
+    """Observes and folds the events at `positions`, one after the other, with a memoryview.
+
+    `table` holds the columns as rows, in the order of `Columns`.
+    """
     buffer: Any = words
     view = memoryview(buffer).cast("B").cast("I")
     chosen = list(positions)
-    rows = np.stack(columns, axis=1)[chosen].tolist()
+    rows = table[:, chosen].T.tolist()
     seen = []
     for i, row in zip(chosen, rows, strict=True):
         handling = row[-1]
@@ -527,228 +543,229 @@ def _count(w: memoryview[int], base: int, slots: int, stretch: int, amounts: tup
             w[at] = min(w[at] + amount, FULL)
 
 
+# The buckets that an event is counted in, and of each of their counters which bucket it belongs to.
+_BUCKETS = ((M5_TAG, M5_SLOTS, 300, 2), (H1_TAG, H1_SLOTS, 3_600, 4), (D1_TAG, D1_SLOTS, 86_400, 1),
+            (S15_TAG, S15_SLOTS, 15, 1), (H4_TAG, H4_SLOTS, 14_400, 5))  # fmt: skip
+_TAGS, _SLOTS, _LENGTHS = (np.array(column)[:, None] for column in list(zip(*_BUCKETS, strict=True))[:3])
+_BUCKET_OF = np.repeat(np.arange(len(_BUCKETS)), [counters for *_, counters in _BUCKETS])
+_COUNTER_AT = np.array([slots * n for _, slots, _, counters in _BUCKETS for n in range(1, counters + 1)])[
+    :, None
+]
+
+
 def fold_round(
-    words: Words, profile_of: Sequence[int], columns: Columns, positions: Sequence[int], observed: Ints
+    words: Words, profile_of: Sequence[int], table: Ints, positions: NDArray[np.intp], observed: Ints
 ) -> None:
-    """Observes and folds the events at `positions`, of which each is another viewer's, by columns."""
-    at = np.array(positions)
+    """Observes and folds the events at `positions`, of which each is another viewer's, by columns.
+
+    Works on the profiles laid on their side, one row a word: NumPy adds up rows several times faster than it adds up
+    along them.
+    """
+    at = positions
     rows = np.array(profile_of)[at]
-    c = Columns(*(column[at] for column in columns))
-    time, event_class, failed, error, device, address, country, hour, volume = c[:9]
-    handling = c.handling
+    table = table.take(at, axis=1)
+    time, event_class, failed, error, device, address, country, hour, volume = table[:9]
+    network, title, instrument, kind, playing, refused, page, lacking, handling = table[9:]
     n = len(at)
     every = np.arange(n)
-    v = words[rows]
+    v = np.ascontiguousarray(words[rows].T)
     unread = (handling & READ) == 0
     if unread.any():
-        v[unread] = np.frombuffer(_EMPTY, "<u4")
-    m5, h1, d1, s15, h4 = time // 300, time // 3600, time // 86400, time // 15, time // 14400
+        v[:, unread] = np.frombuffer(_EMPTY, "<u4")[:, None]
+    flat = v.reshape(-1)
+    stretches = time // _LENGTHS
+    m5, h1, d1, s15, h4 = stretches.astype(np.uint32)
 
-    def inside(base: int, slots: int, stretch: Ints, length: int) -> NDArray[np.bool_]:
-        age = stretch.astype(np.uint32)[:, None] - v[:, base : base + slots]
-        return age < length
+    def inside(base: int, slots: int, stretch: Words, length: int) -> NDArray[np.bool_]:
+        # What lies ahead wraps round to more than any length.
+        return (stretch - v[base : base + slots]) < length
 
     def window(mask: NDArray[np.bool_], base: int, slots: int) -> Ints:
-        return (v[:, base : base + slots] * mask).sum(axis=1, dtype=np.int64)
+        return np.add.reduce(v[base : base + slots] * mask, axis=0, dtype=np.int64)
+
+    def count(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        return np.add.reduce(mask, axis=0, dtype=np.uint8)
 
     in_hour = inside(M5_TAG, M5_SLOTS, m5, M5_SLOTS)
     in_day = inside(H1_TAG, H1_SLOTS, h1, H1_SLOTS)
-    in_week = inside(D1_TAG, D1_SLOTS, d1, WEEK_DAYS)
-    in_minute = inside(S15_TAG, S15_SLOTS, s15, S15_SLOTS)
     in_fours = inside(H4_TAG, H4_SLOTS, h4, H4_SLOTS)
     failures = window(in_hour, M5_FAILURES, M5_SLOTS)
     exports = window(in_day, H1_EXPORTS, H1_SLOTS)
-    head = v[:, :24].astype(np.int64)
-    total, last, first = head[:, TOTAL], head[:, LAST], head[:, FIRST]
+    head = v[:24].astype(np.int64)
+    total, last, first = head[TOTAL], head[LAST], head[FIRST]
     seen = last > 0
-    device_words = v[:, DEVICES : DEVICES + DEVICE_SLOTS]
-    devices = np.count_nonzero(device_words, axis=1)
-    same_device = device_words == device[:, None]
-    known_device = same_device.any(axis=1)
-    since_device = v[every, DEVICE_SINCE + same_device.argmax(axis=1)].astype(np.int64)
+    device_words = v[DEVICES : DEVICES + DEVICE_SLOTS]
+    held = device_words != 0
+    devices = count(held)
+    same_device = device_words == device.astype(np.uint32)
+    known_device = np.logical_or.reduce(same_device, axis=0)
+    device_slot = same_device.argmax(axis=0)
+    since_device = flat.take((DEVICE_SINCE + device_slot) * n + every).astype(np.int64)
     new_device = (devices > 0) & ~known_device
-    country_words = v[:, COUNTRIES : COUNTRIES + COUNTRY_SLOTS]
-    countries = np.count_nonzero(country_words, axis=1)
-    known_country = (country_words == country[:, None]).any(axis=1)
+    country_words = v[COUNTRIES : COUNTRIES + COUNTRY_SLOTS]
+    countries = count(country_words != 0)
+    known_country = np.logical_or.reduce(country_words == country.astype(np.uint32), axis=0)
     placed = country > 0
-    sketch_today = head[:, SKETCH_DAY] == d1
-    bits = np.bitwise_count(v[:, SKETCH : SKETCH + 4]).sum(axis=1, dtype=np.int64) * sketch_today
-    hour_words = v[:, HOURS : HOURS + 8]
+    sketch_today = head[SKETCH_DAY] == stretches[2]
+    bits = count(np.bitwise_count(v[SKETCH : SKETCH + 4])) * sketch_today
+    hour_words = v[HOURS : HOURS + 8]
     timed = hour >= 0
     block = np.maximum(hour, 0) // 3
-    incident_words = v[:, INCIDENTS : INCIDENTS + INCIDENT_SLOTS]
-    h1_words = h1.astype(np.uint32)[:, None]
-    incidents = np.count_nonzero((h1_words - incident_words) < INCIDENT_HOURS, axis=1)
+    hour_at = (HOURS + block) * n + every
+    incidents = count((h1 - v[INCIDENTS : INCIDENTS + INCIDENT_SLOTS]) < INCIDENT_HOURS)
     success = (event_class == LOGIN) & (failed == 0)
     takeover = (success & new_device & (failures >= TAKEOVER_FAILURES)).astype(np.int64)
-    since = time - head[:, TAKEOVER_AT]
+    since = time - head[TAKEOVER_AT]
     grave = (event_class >= EXPORT) & (event_class <= CREDENTIAL)
     takeover[grave & (since >= 0) & (since < TAKEOVER_SECONDS)] = 2
-    exported = (event_class == EXPORT).astype(np.int64)
-    others = (device_words != 0) & ~same_device
-    yesterday = (time - 86400)[:, None]
-    network_words = v[:, NETWORKS : NETWORKS + NETWORK_SLOTS]
-    same_network = network_words == c.network[:, None]
-    known_network = same_network.any(axis=1)
-    network_slot = same_network.argmax(axis=1)
-    network_times = v[:, NETWORK_LAST : NETWORK_LAST + NETWORK_SLOTS]
-    network_events = v[:, NETWORK_EVENTS : NETWORK_EVENTS + NETWORK_SLOTS]
-    titles_today, instruments_today = v[:, TITLE_DAY] == d1, v[:, INSTRUMENT_DAY] == d1
-    gone = np.where(seen, 0, -1)
+    exported = event_class == EXPORT
+    others = held & ~same_device
+    yesterday = time - 86400
+    network_words = v[NETWORKS : NETWORKS + NETWORK_SLOTS]
+    held = network_words != 0
+    same_network = network_words == network.astype(np.uint32)
+    known_network = np.logical_or.reduce(same_network, axis=0)
+    network_slot = same_network.argmax(axis=0)
+    network_events = v[NETWORK_EVENTS : NETWORK_EVENTS + NETWORK_SLOTS]
+    title_today, instrument_today = v[TITLE_DAY] == d1, v[INSTRUMENT_DAY] == d1
+    kind_at = (KIND_EVENTS + kind) * n + every
+    of_kind = flat.take(kind_at).astype(np.int64)
 
     out = np.empty((O.WIDTH, n), np.int64)
     out[O.TOTAL] = total
     out[O.EVENTS_1H] = window(in_hour, M5_EVENTS, M5_SLOTS)
     out[O.EVENTS_24H] = window(in_day, H1_EVENTS, H1_SLOTS)
-    out[O.EVENTS_7D] = window(in_week, D1_EVENTS, D1_SLOTS)
-    out[O.GAP] = np.where(seen, np.maximum(time - last, 0), gone)
-    out[O.AGE] = np.where(seen, np.maximum(time - first, 0), gone)
-    out[O.BEHIND] = np.where(seen, np.maximum(last - time, 0), gone)
+    out[O.EVENTS_7D] = window(inside(D1_TAG, D1_SLOTS, d1, WEEK_DAYS), D1_EVENTS, D1_SLOTS)
+    out[O.GAP] = time - last
+    out[O.AGE] = time - first
+    out[O.BEHIND] = last - time
+    times = out[O.GAP : O.BEHIND + 1]
+    np.maximum(times, 0, out=times)
+    times[:, ~seen] = -1
     out[O.FAILURES_1H] = failures
     out[O.ERRORS_24H] = window(in_day, H1_ERRORS, H1_SLOTS)
     out[O.EXPORTS_24H] = exports
     out[O.VOLUME_24H] = window(in_day, H1_VOLUME, H1_SLOTS)
-    out[O.VOLUME_ALL] = head[:, VOLUME]
-    out[O.VOLUME_EVENTS] = head[:, VOLUME_EVENTS]
+    out[O.VOLUME_ALL] = head[VOLUME]
+    out[O.VOLUME_EVENTS] = head[VOLUME_EVENTS]
     out[O.NEW_DEVICE] = new_device
     out[O.DEVICES] = devices
     out[O.NEW_COUNTRY] = (countries > 0) & placed & ~known_country
     out[O.COUNTRIES] = countries
     out[O.ADDRESS_BITS] = bits
-    out[O.HOUR_EVENTS] = hour_words[every, block] * timed
-    out[O.HOUR_ALL] = hour_words.sum(axis=1, dtype=np.int64) * timed
+    out[O.HOUR_EVENTS] = flat.take(hour_at) * timed
+    out[O.HOUR_ALL] = np.add.reduce(hour_words, axis=0, dtype=np.int64) * timed
     out[O.TAKEOVER] = takeover
     out[O.INCIDENTS] = incidents
     out[O.DEVICE_AGE] = np.where(known_device, np.maximum(time - since_device, 0), -1)
-    out[O.EVENTS_1M] = window(in_minute, S15_EVENTS, S15_SLOTS)
-    for number, base in enumerate((H4_PAYMENTS, H4_REFUSED, H4_PAGES, H4_CREDENTIALS, H4_FAILURES)):
-        out[O.PAYMENTS_24H + number] = window(in_fours, base, H4_SLOTS)
-    out[O.DEVICES_24H] = (others & (v[:, DEVICE_LAST : DEVICE_LAST + DEVICE_SLOTS] > yesterday)).sum(axis=1)
-    heard = np.maximum(time - STREAM_SECONDS, 0)[:, None]
-    out[O.STREAMS] = (others & (v[:, DEVICE_PLAYED : DEVICE_PLAYED + DEVICE_SLOTS] > heard)).sum(axis=1)
-    out[O.NEW_NETWORK] = (network_words != 0).any(axis=1) & ~known_network
-    out[O.NETWORKS_24H] = ((network_words != 0) & ~same_network & (network_times > yesterday)).sum(axis=1)
-    out[O.NETWORK_EVENTS] = network_events[every, network_slot] * known_network
-    out[O.NETWORK_ALL] = network_events.sum(axis=1, dtype=np.int64)
-    out[O.TITLE_BITS] = np.bitwise_count(v[:, TITLES : TITLES + 2]).sum(axis=1, dtype=np.int64) * titles_today
-    out[O.INSTRUMENT_BITS] = np.bitwise_count(v[:, INSTRUMENTS]) * instruments_today
-    out[O.KIND_EVENTS] = v[every, KIND_EVENTS + c.kind]
-    out[O.LACKING] = np.bitwise_count(v[:, LACKING])
-    out[O.EU_LACKING] = np.bitwise_count(v[:, EU_LACKING])
+    out[O.EVENTS_1M] = window(inside(S15_TAG, S15_SLOTS, s15, S15_SLOTS), S15_EVENTS, S15_SLOTS)
+    fours = v[H4_PAYMENTS : H4_FAILURES + H4_SLOTS].reshape(5, H4_SLOTS, n) * in_fours
+    np.add.reduce(fours, axis=1, dtype=np.int64, out=out[O.PAYMENTS_24H : O.FAILURES_24H + 1])
+    out[O.DEVICES_24H] = count(others & (v[DEVICE_LAST : DEVICE_LAST + DEVICE_SLOTS] > yesterday))
+    heard = np.maximum(time - STREAM_SECONDS, 0).astype(np.uint32)
+    out[O.STREAMS] = count(others & (v[DEVICE_PLAYED : DEVICE_PLAYED + DEVICE_SLOTS] > heard))
+    out[O.NEW_NETWORK] = np.logical_or.reduce(held, axis=0) & ~known_network
+    recent = v[NETWORK_LAST : NETWORK_LAST + NETWORK_SLOTS] > yesterday
+    out[O.NETWORKS_24H] = count(held & ~same_network & recent)
+    out[O.NETWORK_EVENTS] = flat.take((NETWORK_EVENTS + network_slot) * n + every) * known_network
+    out[O.NETWORK_ALL] = np.add.reduce(network_events, axis=0, dtype=np.int64)
+    out[O.TITLE_BITS] = count(np.bitwise_count(v[TITLES : TITLES + 2])) * title_today
+    out[O.INSTRUMENT_BITS] = np.bitwise_count(v[INSTRUMENTS]) * instrument_today
+    out[O.KIND_EVENTS] = of_kind
+    np.bitwise_count(v[LACKING : EU_LACKING + 1], out=out[O.LACKING : O.EU_LACKING + 1], casting="unsafe")
     observed[at] = out.T
 
+    # What is not folded is worked out like the rest and not written back.
     folded = (handling & FOLD) != 0
-    if not folded.all():
-        keep = np.nonzero(folded)[0]
-        if not len(keep):
-            return
-        v, rows, head, c = v[keep], rows[keep], head[keep], Columns(*(column[keep] for column in c))
-        time, event_class, failed, error, device, address, country, hour, volume = c[:9]
-        handling = c.handling
-        m5, h1, d1, s15, h4, block = (a[keep] for a in (m5, h1, d1, s15, h4, block))
-        last, first, failures, exports = (a[keep] for a in (last, first, failures, exports))
-        takeover, exported, network_slot = takeover[keep], exported[keep], network_slot[keep]
-        seen, placed, timed, sketch_today = (a[keep] for a in (seen, placed, timed, sketch_today))
-        known_device, known_country, known_network = (
-            a[keep] for a in (known_device, known_country, known_network)
-        )
-        same_device, titles_today, instruments_today = (
-            a[keep] for a in (same_device, titles_today, instruments_today)
-        )
-        every = np.arange(len(keep))
-
-    def count(base: int, slots: int, stretch: Ints, amounts: tuple[Ints | int, ...]) -> None:
-        slot = base + stretch % slots
-        tag = v[every, slot].astype(np.int64)
-        same, newer = tag == stretch, tag > stretch
-        v[every, slot] = np.where(newer, tag, stretch)
-        for number, amount in enumerate(amounts, 1):
-            old = v[every, slot + number * slots].astype(np.int64)
-            new = np.minimum(old * same + amount, FULL)
-            v[every, slot + number * slots] = np.where(newer, old, new)
-
+    live = folded & ((handling & LATE) == 0)
+    slots = _TAGS + stretches % _SLOTS
+    tags_at = slots * n + every
+    tags = flat.take(tags_at).astype(np.int64)
+    same, due = tags == stretches, tags <= stretches
+    flat[tags_at] = np.where(due, stretches, tags)
     moved = np.maximum(volume, 0)
-    v[:, TOTAL] = np.minimum(head[:, TOTAL] + 1, FULL)
-    v[every, CLASSES + event_class] = np.minimum(head[every, CLASSES + event_class] + 1, FULL)
-    count(M5_TAG, M5_SLOTS, m5, (1, failed))
-    count(H1_TAG, H1_SLOTS, h1, (1, error, exported, moved))
-    count(D1_TAG, D1_SLOTS, d1, (1,))
-    count(S15_TAG, S15_SLOTS, s15, (1,))
-    paid = (event_class == PAYMENT).astype(np.int64)
-    changed = ((event_class == CREDENTIAL) & (failed == 0)).astype(np.int64)
-    count(H4_TAG, H4_SLOTS, h4, (paid, c.refused, c.page, changed, failed))
-    kinds = KIND_EVENTS + c.kind
-    v[every, kinds] = np.minimum(v[every, kinds].astype(np.int64) + 1, FULL)
+    amounts = np.empty((len(_BUCKET_OF), n), np.int64)
+    amounts[:] = 1
+    amounts[1], amounts[3], amounts[4], amounts[5] = failed, error, exported, moved
+    amounts[8], amounts[9], amounts[10] = event_class == PAYMENT, refused, page
+    amounts[11], amounts[12] = (event_class == CREDENTIAL) & (failed == 0), failed
+    counters_at = tags_at[_BUCKET_OF] + _COUNTER_AT * n
+    old = flat.take(counters_at).astype(np.int64)
+    amounts += old * same[_BUCKET_OF]
+    np.minimum(amounts, FULL, out=amounts)
+    flat[counters_at] = np.where(due[_BUCKET_OF], amounts, old)
+    v[TOTAL] = np.minimum(total + 1, FULL)
+    class_at = (CLASSES + event_class) * n + every
+    flat[class_at] = np.minimum(flat.take(class_at).astype(np.int64) + 1, FULL)
+    flat[kind_at] = np.minimum(of_kind + 1, FULL)
 
-    live = (handling & LATE) == 0
-    v[:, FIRST] = np.where(live & (~seen | (time < first)), time, first)
-    v[:, LAST] = np.where(live & (time > last), time, last)
+    v[FIRST] = np.where(live & (~seen | (time < first)), time, first)
+    v[LAST] = np.where(live & (time > last), time, last)
     told = live & (volume >= 0)
-    v[:, VOLUME] = np.where(told, np.minimum(head[:, VOLUME] + moved, FULL), head[:, VOLUME])
-    v[:, VOLUME_EVENTS] = np.minimum(head[:, VOLUME_EVENTS] + told, FULL)
-    v[:, TAKEOVER_AT] = np.where(live & (takeover == 1), time, head[:, TAKEOVER_AT])
-    for register_at, lacking, kept in (
-        (LACKING, c.lacking & 1, (1 << LAST_EVENTS) - 1),
-        (EU_LACKING, c.lacking >> 1, FULL),
+    v[VOLUME] = np.minimum(head[VOLUME] + moved * told, FULL)
+    v[VOLUME_EVENTS] = np.minimum(head[VOLUME_EVENTS] + told, FULL)
+    v[TAKEOVER_AT] = np.where(live & (takeover == 1), time, head[TAKEOVER_AT])
+    for register_at, bit, kept in (
+        (LACKING, lacking & 1, (1 << LAST_EVENTS) - 1),
+        (EU_LACKING, lacking >> 1, FULL),
     ):
-        register = v[:, register_at].astype(np.int64)
-        v[:, register_at] = np.where(live, (register << 1 | lacking) & kept, register)
+        register = v[register_at].astype(np.int64)
+        v[register_at] = np.where(live, (register << 1 | bit) & kept, register)
     own = live & (failed == 0)
     arrived = np.nonzero(own & ~known_device)[0]
-    slots = np.where(known_device, same_device.argmax(axis=1), head[:, DEVICE_NEXT])
     at_own = np.nonzero(own)[0]
-    device_last, device_played = DEVICE_LAST + slots[at_own], DEVICE_PLAYED + slots[at_own]
+    own_time, own_playing = time[at_own], playing[at_own]
     new = ~known_device[at_own]
-    v[at_own, device_last] = np.maximum(np.where(new, 0, v[at_own, device_last]), time[at_own])
-    played = np.where(new, 0, v[at_own, device_played])
-    playing = c.playing[at_own]
-    v[at_own, device_played] = np.where(
-        playing > 0, np.maximum(played, time[at_own]), np.where(playing < 0, 0, played)
+    slots = np.where(new, head[DEVICE_NEXT, at_own], device_slot[at_own]) * n + at_own
+    last_at, played_at = slots + DEVICE_LAST * n, slots + DEVICE_PLAYED * n
+    flat[last_at] = np.maximum(np.where(new, 0, flat.take(last_at)), own_time)
+    played = np.where(new, 0, flat.take(played_at))
+    flat[played_at] = np.where(
+        own_playing > 0, np.maximum(played, own_time), np.where(own_playing < 0, 0, played)
     )
     new = ~known_network[at_own]
-    oldest = v[at_own, NETWORK_LAST : NETWORK_LAST + NETWORK_SLOTS].argmin(axis=1)
-    slots = np.where(new, oldest, network_slot[at_own])
-    v[at_own, NETWORKS + slots] = c.network[at_own]
-    v[at_own, NETWORK_LAST + slots] = np.maximum(
-        np.where(new, 0, v[at_own, NETWORK_LAST + slots]), time[at_own]
-    )
-    events = np.where(new, 0, v[at_own, NETWORK_EVENTS + slots].astype(np.int64)) + 1
-    v[at_own, NETWORK_EVENTS + slots] = np.minimum(events, FULL)
-    v[arrived, DEVICE_SINCE + v[arrived, DEVICE_NEXT].astype(np.int64)] = time[arrived]
+    oldest = v[NETWORK_LAST : NETWORK_LAST + NETWORK_SLOTS].argmin(axis=0)[at_own]
+    slots = np.where(new, oldest, network_slot[at_own]) * n + at_own
+    last_at, events_at = slots + NETWORK_LAST * n, slots + NETWORK_EVENTS * n
+    flat[slots + NETWORKS * n] = network[at_own]
+    flat[last_at] = np.maximum(np.where(new, 0, flat.take(last_at)), own_time)
+    events = np.where(new, 0, flat.take(events_at).astype(np.int64)) + 1
+    flat[events_at] = np.minimum(events, FULL)
+    v[DEVICE_SINCE + head[DEVICE_NEXT, arrived], arrived] = time[arrived]
     _push(v, arrived, DEVICES, DEVICE_NEXT, DEVICE_SLOTS, device)
     _push(v, np.nonzero(own & placed & ~known_country)[0], COUNTRIES, COUNTRY_NEXT, COUNTRY_SLOTS, country)
-    current = live & (d1 >= head[:, SKETCH_DAY])
-    fresh = np.nonzero(current & ~sketch_today)[0]
-    if len(fresh):
-        v[fresh, SKETCH_DAY] = d1[fresh]
-        v[fresh, SKETCH : SKETCH + 4] = 0
-    word = SKETCH + (address >> 5) % 4
-    v[every, word] |= (np.where(current, 1, 0) << (address & 31)).astype(np.uint32)
-    for day, base, words_of, today, value in (
-        (TITLE_DAY, TITLES, 2, titles_today, c.title),
-        (INSTRUMENT_DAY, INSTRUMENTS, 1, instruments_today, c.instrument),
+    for day, base, words_of, today, value, said in (
+        (SKETCH_DAY, SKETCH, 4, sketch_today, address, live),
+        (TITLE_DAY, TITLES, 2, title_today, title, live & (title != 0)),
+        (INSTRUMENT_DAY, INSTRUMENTS, 1, instrument_today, instrument, live & (instrument != 0)),
     ):
-        said = live & (value != 0) & (d1 >= v[:, day])
+        said = said & (d1 >= v[day])
         begun = np.nonzero(said & ~today)[0]
-        v[begun, day] = d1[begun]
-        v[begun, base : base + words_of] = 0
-        v[every, base + (value >> 5) % words_of] |= (np.where(said, 1, 0) << (value & 31)).astype(np.uint32)
-    v[every, HOURS + block] += (live & timed).astype(np.uint32)
-    high = np.nonzero(live & timed & (v[every, HOURS + block] >= HOUR_LIMIT))[0]
+        if len(begun):
+            v[day, begun] = d1[begun]
+            v[base : base + words_of, begun] = 0
+        bit_at = (base + (value >> 5) % words_of) * n + every
+        flat[bit_at] |= (said.astype(np.int64) << (value & 31)).astype(np.uint32)
+    by_hour = flat.take(hour_at) + (live & timed)
+    flat[hour_at] = by_hour
+    high = np.nonzero(live & timed & (by_hour >= HOUR_LIMIT))[0]
     if len(high):
-        v[high, HOURS : HOURS + 8] >>= 1
+        v[HOURS : HOURS + 8, high] >>= 1
     incident = (failed != 0) & (failures + 1 >= INCIDENT_FAILURES)
-    incident |= (exported != 0) & (exports + 1 >= INCIDENT_EXPORTS)
+    incident |= exported & (exports + 1 >= INCIDENT_EXPORTS)
     incident |= takeover == 2
     found = np.nonzero(live & incident)[0]
     if len(found):
-        known = (v[found, INCIDENTS : INCIDENTS + INCIDENT_SLOTS] == h1[found, None]).any(axis=1)
-        _push(v, found[~known], INCIDENTS, INCIDENT_NEXT, INCIDENT_SLOTS, h1)
-    words[rows] = v
+        known = (v[INCIDENTS : INCIDENTS + INCIDENT_SLOTS, found] == h1[found]).any(axis=0)
+        _push(v, found[~known], INCIDENTS, INCIDENT_NEXT, INCIDENT_SLOTS, stretches[1])
+    if folded.all():
+        words[rows] = v.T
+    else:
+        words[rows[folded]] = v.T[folded]
 
 
 def _push(v: Words, found: NDArray[np.intp], base: int, cursor: int, slots: int, values: Ints) -> None:
     if len(found):
-        slot = v[found, cursor].astype(np.int64)
-        v[found, base + slot] = values[found]
-        v[found, cursor] = (slot + 1) % slots
+        slot = v[cursor, found].astype(np.int64)
+        v[base + slot, found] = values[found]
+        v[cursor, found] = (slot + 1) % slots

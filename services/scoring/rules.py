@@ -91,10 +91,10 @@ class Patterns:
         numeric = [c for c in conditions if c.kind in ("feature", "signal")]
         bits = {kind: [c for c in conditions if c.kind == kind] for kind in ("class", "place")}
         self._at = np.array([c.position + (c.kind == "signal") * features.WIDTH for c in numeric], np.intp)
-        self._low = np.array([c.low for c in numeric], np.float32)
-        self._high = np.array([c.high for c in numeric], np.float32)
-        self._class_bits = np.array([c.bits for c in bits["class"]], np.int64)
-        self._place_bits = np.array([c.bits for c in bits["place"]], np.int64)
+        self._low = np.array([c.low for c in numeric], np.float32)[:, None]
+        self._high = np.array([c.high for c in numeric], np.float32)[:, None]
+        self._class_bits = np.array([c.bits for c in bits["class"]], np.int64)[:, None]
+        self._place_bits = np.array([c.bits for c in bits["place"]], np.int64)[:, None]
         # Every pattern has as many conditions as the longest: the first one stands in for what is missing.
         column = {c: number for number, c in enumerate([*numeric, *bits["class"], *bits["place"]])}
         longest = max((len(pattern.when) for pattern in patterns), default=0)
@@ -105,19 +105,19 @@ class Patterns:
 
     def holds(self, columns: Columns) -> Bools:
         """Which patterns hold: one row an event, one column a pattern."""
-        values = np.concatenate([columns.features, columns.signals], axis=1)[:, self._at]
+        values = np.concatenate([columns.features, columns.signals], axis=1).T.take(self._at, axis=0)
+        # One row a condition and then one a pattern: rows are taken and combined whole.
         true = np.concatenate(
             [
                 (values >= self._low) & (values < self._high),
-                (np.left_shift(1, columns.event_class)[:, None] & self._class_bits) != 0,
-                (columns.place_flags[:, None] & self._place_bits) != 0,
-            ],
-            axis=1,
+                (np.left_shift(1, columns.event_class) & self._class_bits) != 0,
+                (columns.place_flags & self._place_bits) != 0,
+            ]
         )
-        found = true[:, self._terms[0]]
+        found = true.take(self._terms[0], axis=0)
         for term in self._terms[1:]:
-            found &= true[:, term]
-        return found
+            found &= true.take(term, axis=0)
+        return found.T
 
 
 class SegmentParameters(NamedTuple):

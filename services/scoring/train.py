@@ -143,7 +143,7 @@ class SignalReplay:
         signals[index.SIGNAL_INDEX_ADDRESS_FAILED_ACCOUNTS] = sum(
             1 for at in before.values() if at > time - HOUR
         )
-        if traits_of(event.event_type).numbers[0]:
+        if traits_of(event.event_type).failed:
             self._failed.setdefault(event.ip_address, {})[user] = time
         signals[index.SIGNAL_INDEX_TRAVEL_KMH] = self._travel(user, (time, *place))
         return signals

@@ -19,6 +19,7 @@ from services.scoring.norms import Norms
 from services.scoring.profile import KIND_SLOTS, O
 from tests.unit.scoring.builders import NOW, SIGNALS
 from usher.event.v1 import event_pb2
+from usher.scoring.v1 import scoring_pb2
 
 LEGAL = {"consent_lacking", "no_consent_share", "eu_no_consent", "facts_missing", "minor", "advertising"}
 NORMS = Norms({}, np.full(KIND_SLOTS, 0.25), np.full(KIND_SLOTS, 2048.0))
@@ -168,8 +169,8 @@ def test_the_registry_is_documented_and_its_defaults_lie_in_its_ranges() -> None
 
 
 def test_a_network_is_a_24_or_a_48() -> None:
-    assert network_hash("192.0.2.1") == network_hash("192.0.2.254") != network_hash("192.0.3.1")
-    assert network_hash("2001:db8::1") == network_hash("2001:db8:0:5::9") != network_hash("2001:db8:1::1")
+    assert network_hash(b"192.0.2.1") == network_hash(b"192.0.2.254") != network_hash(b"192.0.3.1")
+    assert network_hash(b"2001:db8::1") == network_hash(b"2001:db8:0:5::9") != network_hash(b"2001:db8:1::1")
 
 
 def test_regions_and_the_union() -> None:
@@ -179,7 +180,7 @@ def test_regions_and_the_union() -> None:
 
 
 def test_every_known_type_has_a_kind() -> None:
-    without = {name for name in EVENT_TYPES if not traits_of(name).numbers[1]}
+    without = {name for name in EVENT_TYPES if not traits_of(name).kind}
     assert without == set()
 
 
@@ -211,3 +212,29 @@ def test_the_page_of_features_is_fresh() -> None:
         [sys.executable, str(script), "--check"], env={**os.environ, "PYTHONPATH": search}, check=False
     )
     assert done.returncode == 0, "run python scripts/features_doc.py"
+
+
+def test_the_fields_that_scoring_reads_are_those_of_the_event() -> None:
+    text = event_pb2.Event.DESCRIPTOR.fields_by_name["device_id"].type
+    message = event_pb2.Event.DESCRIPTOR.fields_by_name["privacy"].type
+    for field in scoring_pb2.ScoredEvent.DESCRIPTOR.fields:
+        whole = event_pb2.Event.DESCRIPTOR.fields_by_name[field.name]
+        assert whole.number == field.number
+        same = whole.type == field.type and whole.message_type == field.message_type
+        assert same or (field.type == field.TYPE_BYTES and whole.type in (text, message))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"\xff\xff",
+        event_pb2.Event(user_id="u").SerializeToString() + b"\xc2\x01\x01\xff",  # account of one wrong byte
+        event_pb2.Event(user_id="u").SerializeToString() + b"\xca\x01\x01\xff",  # privacy of one wrong byte
+        event_pb2.Event(user_id="u").SerializeToString() + b"\x2a\x01\xff",  # a type that is not UTF-8
+    ],
+)
+def test_events_that_are_none_are_refused_by_position(event: bytes) -> None:
+    extractor = Extractor([0], [], event_pb2.Places(), {})
+    extractor.read([event], 0, 1)
+    (error,) = extractor.finish().errors
+    assert (error.index, error.reason) == (0, "MALFORMED_EVENT")

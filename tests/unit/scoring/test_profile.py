@@ -78,7 +78,7 @@ EVENT = st.fixed_dictionaries(
 @given(st.lists(st.tuples(st.integers(0, 3), EVENT), min_size=1, max_size=80))
 def test_memoryview_and_numpy_agree_to_the_bit(events: list[tuple[int, dict[str, int]]]) -> None:
     profile_of = [viewer for viewer, _ in events]
-    table = columns([event for _, event in events])
+    table = np.stack(columns([event for _, event in events]))
     few, many = profile.load([b""] * 4), profile.load([b""] * 4)
     observed_few = np.zeros((len(events), O.WIDTH), np.int64)
     observed_many = observed_few.copy()

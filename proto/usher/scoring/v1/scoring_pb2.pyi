@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from usher.decision.v1 import decision_pb2 as _decision_pb2
 from usher.event.v1 import event_pb2 as _event_pb2
 from google.protobuf.internal import containers as _containers
@@ -37,6 +40,38 @@ class DecideEventsRequest(_message.Message):
     modes: _containers.RepeatedScalarFieldContainer[_decision_pb2.Mode]
     evidence: _containers.RepeatedCompositeFieldContainer[EvidenceItem]
     def __init__(self, tenant: _Optional[str] = ..., policy_set: _Optional[str] = ..., events: _Optional[_Iterable[bytes]] = ..., profiles: _Optional[_Iterable[bytes]] = ..., profile_of: _Optional[_Iterable[int]] = ..., item_flags: _Optional[_Iterable[int]] = ..., places: _Optional[_Union[_event_pb2.Places, _Mapping]] = ..., compliance_risk: _Optional[_Iterable[float]] = ..., verdict_flags: _Optional[_Iterable[int]] = ..., signals: _Optional[_Iterable[float]] = ..., signal_width: _Optional[int] = ..., modes: _Optional[_Iterable[_Union[_decision_pb2.Mode, str]]] = ..., evidence: _Optional[_Iterable[_Union[EvidenceItem, _Mapping]]] = ...) -> None: ...
+
+class ScoredEvent(_message.Message):
+    __slots__ = ("device_id", "content_id", "event_type", "event_time", "region", "is_eu", "has_consent", "ip_address", "error_code", "payment_fingerprint", "data_volume_bytes", "time_zone", "account", "privacy")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    IS_EU_FIELD_NUMBER: _ClassVar[int]
+    HAS_CONSENT_FIELD_NUMBER: _ClassVar[int]
+    IP_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    DATA_VOLUME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_FIELD_NUMBER: _ClassVar[int]
+    device_id: bytes
+    content_id: bytes
+    event_type: str
+    event_time: _timestamp_pb2.Timestamp
+    region: str
+    is_eu: bool
+    has_consent: bool
+    ip_address: bytes
+    error_code: bytes
+    payment_fingerprint: bytes
+    data_volume_bytes: int
+    time_zone: str
+    account: bytes
+    privacy: bytes
+    def __init__(self, device_id: _Optional[bytes] = ..., content_id: _Optional[bytes] = ..., event_type: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., region: _Optional[str] = ..., is_eu: _Optional[bool] = ..., has_consent: _Optional[bool] = ..., ip_address: _Optional[bytes] = ..., error_code: _Optional[bytes] = ..., payment_fingerprint: _Optional[bytes] = ..., data_volume_bytes: _Optional[int] = ..., time_zone: _Optional[str] = ..., account: _Optional[bytes] = ..., privacy: _Optional[bytes] = ...) -> None: ...
 
 class EvidenceItem(_message.Message):
     __slots__ = ("index", "reasons")
