@@ -37,6 +37,11 @@ _OVERLAP = 512
 _GAP = re.compile(r"(?<!\\)\.[*+]|\[\^(?:[^\]\\]|\\.)*\][*+]")
 _AUTOMATON_BYTES = 64 << 20
 """Most memory for the states of an automaton; RE2 drops them and goes on where hostile texts want more."""
+_SMALL_AUTOMATON_BYTES = 4 << 20
+LONG = 64
+"""Characters from which a text is looked at with many small automata."""
+PATTERNS_FOR_LONG = 4
+"""Patterns of such an automaton at most."""
 
 
 class Kind(StrEnum):
@@ -68,18 +73,30 @@ def patterns() -> tuple[Pattern, ...]:
     )
 
 
-@lru_cache(maxsize=2)
-def _automata(strict: bool) -> tuple[tuple[re2.Set, tuple[Pattern, ...]], ...]:
-    # Two: each pattern that spans a gap of any length doubles the states of those it shares an automaton with.
+@lru_cache(maxsize=4)
+def _automata(strict: bool, long: bool) -> tuple[tuple[re2.Set, tuple[Pattern, ...]], ...]:
+    """Automata with their patterns, which together find the same whatever `long` says.
+
+    For short texts two: each pattern that spans a gap of any length doubles the states of those it shares an automaton with.
+    For long ones many small ones: a state is made when a text first leads to it, and a hostile text leads to a new one with
+    every character. Of a few patterns there are few states, and each is made quickly: a tenth of the cost altogether.
+    """
     members = [pattern for pattern in patterns() if strict or not pattern.strict]
     near = tuple(pattern for pattern in members if not _GAP.search(pattern.regex))
     far = tuple(pattern for pattern in members if _GAP.search(pattern.regex))
-    return (_automaton(near), near), (_automaton(far), far)
+    if not long:
+        return (_automaton(near, _AUTOMATON_BYTES), near), (_automaton(far, _AUTOMATON_BYTES), far)
+    groups = [
+        some[at : at + PATTERNS_FOR_LONG]
+        for some in (near, far)
+        for at in range(0, len(some), PATTERNS_FOR_LONG)
+    ]
+    return tuple((_automaton(group, _SMALL_AUTOMATON_BYTES), group) for group in groups)
 
 
-def _automaton(members: Sequence[Pattern]) -> re2.Set:
+def _automaton(members: Sequence[Pattern], most_bytes: int) -> re2.Set:
     options = re2.Options()
-    options.max_mem = _AUTOMATON_BYTES
+    options.max_mem = most_bytes
     options.log_errors = False
     automaton = re2.Set.SearchSet(options)
     for pattern in members:
@@ -112,7 +129,7 @@ def inspect(text: str, kind: Kind = Kind.TEXT) -> Finding | None:
 
 
 def _inspect(text: str, kind: Kind) -> Finding | None:
-    automata = _automata(kind is not Kind.TEXT)
+    automata = _automata(kind is not Kind.TEXT, len(text) > LONG)
     found: dict[str, None] = {}
     for view in views(text, plus_is_space=kind is Kind.PATH and "?" in text):
         encoded = _utf8(view)

@@ -11,8 +11,10 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.common.attacks import detector
 from services.common.attacks.detector import Kind, inspect, patterns
 from services.common.attacks.patterns import CLASSES
+from services.common.attacks.views import views
 
 # One or more for each class, written for these tests; none is from a corpus.
 ATTACKS = {
@@ -236,3 +238,35 @@ def test_hostile_texts_end(hostile: str) -> None:
     """Each is quadratic for a careless decoder; the test's own time limit is the measure."""
     for _ in range(5):
         inspect(hostile, Kind.PATH)
+
+
+def found_by(text: str, *, strict: bool, long: bool) -> set[str]:
+    return {
+        members[index].id
+        for view in views(text)
+        for automaton, members in detector._automata(strict, long)
+        for index in automaton.Match(view.encode("utf-8", "replace")) or ()
+    }
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_small_automata_hold_every_pattern_once(strict: bool) -> None:
+    groups = [members for _, members in detector._automata(strict, True)]
+    assert max(map(len, groups)) <= detector.PATTERNS_FOR_LONG
+    ids = [pattern.id for group in groups for pattern in group]
+    whole = [pattern.id for _, members in detector._automata(strict, False) for pattern in members]
+    assert sorted(ids) == sorted(whole)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_small_automata_find_what_the_large_ones_find(strict: bool) -> None:
+    for texts in ATTACKS.values():
+        for text in texts:
+            for one in (text, f"{'a story of two towns ' * 40}{text}", quote(text) * 8):
+                assert found_by(one, strict=strict, long=True) == found_by(one, strict=strict, long=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="<>='\"()/*;:-_ %{}$&|\\.0xselctuniorandscpimg\n", max_size=300), st.booleans())
+def test_small_automata_find_the_same_in_any_text(text: str, strict: bool) -> None:
+    assert found_by(text, strict=strict, long=True) == found_by(text, strict=strict, long=False)
