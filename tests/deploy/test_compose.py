@@ -21,6 +21,8 @@ from tests.deploy.manifests import (
 )
 
 SINKS = ("sink-kafka", "sink-redis", "sink-webhook")
+ASKED_BY_GATEWAY = ("ingest", "compliance", "fraud", "alerts")
+"""Services that the gateway, on the loopback of the machine, reaches through a published port."""
 
 
 def loaded(name: str, folder: Path) -> Any:
@@ -49,10 +51,10 @@ def test_services_speak_mutual_tls(name: str, tmp_path: Path) -> None:
     host, port = split_host_port(server.address)
     assert not is_loopback(host)
     assert server.tls is not None
-    if name == "ingest":
-        assert compose()["services"]["ingest"]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    else:
-        assert "ports" not in compose()["services"][name]
+    published = [one.split(":") for one in compose()["services"][name].get("ports", [])]
+    assert [(host, int(inner)) for host, _, inner in published] == (
+        [("127.0.0.1", port)] if name in ASKED_BY_GATEWAY else []
+    )
     metrics_host, metrics_port = split_host_port(server.metrics_address)
     assert f"'{metrics_host}', {metrics_port}," in compose()["services"][name]["healthcheck"]["test"][3]
 
@@ -72,10 +74,12 @@ def test_the_gateway_is_on_loopback_of_the_machine(tmp_path: Path) -> None:
     assert service["network_mode"] == "host"
     assert "ports" not in service
     assert "networks" not in service
-    host, port = split_host_port(gateway.ingest.target)
-    assert f"{host}:{port}:{port}" in compose()["services"]["ingest"]["ports"]
-    assert gateway.ingest.server_name == "ingest"
-    assert gateway.ingest.tls is not None
+    for name in ASKED_BY_GATEWAY:
+        client = getattr(gateway, name)
+        _, listens = split_host_port(loaded(name, tmp_path).server.address)
+        assert compose()["services"][name]["ports"] == [f"{client.target}:{listens}"]
+        assert client.server_name == name
+        assert client.tls is not None
 
 
 def test_nothing_else_is_published() -> None:
@@ -85,7 +89,7 @@ def test_nothing_else_is_published() -> None:
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
         assert service.get("networks", ["mesh"]) == (
-            ["mesh", "edge"] if name in ("ingest", "alerts", *SINKS) else ["mesh"]
+            ["mesh", "edge"] if name in (*ASKED_BY_GATEWAY, *SINKS) else ["mesh"]
         )
 
 
