@@ -56,6 +56,12 @@ def rules(folder: Path, hook: Hook, **parts: Any) -> dict[str, str]:
     }
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mb(pid: int) -> float:
     """Resident memory of a process, MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -188,6 +194,7 @@ async def latency(folder: Path, rate: float, seconds: float) -> dict[str, Any]:
         for n in range(-20, 0):
             await decide(front, n, {})
         await until(lambda: len(hook.taken) >= 21, 30.0)
+        before = cpu_seconds(alerts.process.pid)
         answered: dict[str, float] = {}
         began, lag = time.monotonic(), 0.0
         calls = []
@@ -201,6 +208,7 @@ async def latency(folder: Path, rate: float, seconds: float) -> dict[str, Any]:
         await asyncio.gather(*calls)
         with contextlib.suppress(TimeoutError):
             await until(lambda: len(hook.taken) >= number + 21, 30.0)
+        used = cpu_seconds(alerts.process.pid) - before
     arrived: dict[str, float] = {}
     for one in hook.taken:
         arrived.setdefault(one["data"]["first_event_id"], one["_at"])
@@ -213,6 +221,8 @@ async def latency(folder: Path, rate: float, seconds: float) -> dict[str, Any]:
         "p50_ms": round(statistics.median(waits) * 1000, 1),
         "p99_ms": round(waits[min(len(waits) - 1, round(len(waits) * 0.99))] * 1000, 1),
         "largest_ms": round(waits[-1] * 1000, 1),
+        "alerts_cpu_us_each": round(used / number * 1e6),
+        "load": round(os.getloadavg()[0], 1),
     }
 
 

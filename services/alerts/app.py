@@ -14,6 +14,7 @@ from services.alerts.settings import AlertsSettings
 from services.alerts.store import AlertStore
 from services.alerts.store_deliveries import DeliveryStore
 from services.alerts.store_incidents import IncidentStore
+from services.alerts.store_retention import RetentionStore
 from services.common.client import connect
 from services.common.clock import Clock
 from services.common.config import ConfigError
@@ -69,6 +70,8 @@ class Alerts:
             raiser,
             None if self._ingest is None else labels_pb2_grpc.LabelServiceStub(self._ingest).RecordLabels,
             settings.delivery.dead_after_seconds,
+            RetentionStore(database),
+            settings.retention,
             wake=self._committed,
             clock=clock,
             telemetry=telemetry,

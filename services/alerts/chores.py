@@ -1,4 +1,4 @@
-"""What runs beside the calls: batches of messages, what time brings, labels for ingest, channels that do not get through."""
+"""What runs beside the calls: batches of messages, what time brings, labels for ingest, dead channels, retention."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 from prometheus_client import Gauge
 
+from services.alerts.settings import RetentionSettings
 from services.alerts.store import AlertStore
 from services.alerts.store_deliveries import DeliveryStore, Trouble
+from services.alerts.store_retention import RetentionStore
 from services.common.clock import Clock
 from services.common.errors import InvalidArgument, UsherError
 from services.common.telemetry import Telemetry
@@ -23,6 +25,7 @@ MOST_AT_ONCE = 4_000
 _SWEEP_S = 1.0
 _TROUBLE_S = 15.0
 _LABELS_S = 1.0
+_RETENTION_S = 60.0
 _LEASE_MS = 30_000
 _LONGEST_DELAY_S = 300.0
 
@@ -87,6 +90,8 @@ class Chores:
         raiser: Raiser,
         record_labels: Callable[[labels_pb2.RecordLabelsRequest], Awaitable[Any]] | None,
         dead_after_s: float,
+        old: RetentionStore,
+        retention: RetentionSettings,
         *,
         wake: Callable[[], None],
         clock: Clock,
@@ -97,6 +102,8 @@ class Chores:
         self._raiser = raiser
         self._record_labels = record_labels
         self._dead_after_ms = round(dead_after_s * 1000)
+        self._old = old
+        self._retention = retention
         self._wake = wake
         self._clock = clock
         self._log = telemetry.logger("chores")
@@ -110,7 +117,11 @@ class Chores:
 
     def start(self) -> None:
         """Begins."""
-        loops = [(self.sweep, _SWEEP_S), (self.tell_trouble, _TROUBLE_S)]
+        loops: list[tuple[Callable[[], Awaitable[object]], float]] = [
+            (self.sweep, _SWEEP_S),
+            (self.tell_trouble, _TROUBLE_S),
+            (self.forget, _RETENTION_S),
+        ]
         if self._record_labels is not None:
             loops.append((self.hand_over_labels, _LABELS_S))
         else:
@@ -162,6 +173,19 @@ class Chores:
         if messages:
             await self._raiser.raise_messages(messages)
         return found
+
+    async def forget(self) -> None:
+        """Deletes what has had its time, a little a transaction, until nothing has."""
+        kept = self._retention
+        while any(
+            await self._old.forget(
+                self._clock.now_ms(),
+                messages_days=kept.messages_days,
+                deliveries_days=kept.deliveries_days,
+                alerts_days=kept.alerts_days,
+            )
+        ):
+            continue
 
     async def hand_over_labels(self) -> None:
         """Hands what was labelled to ingest, until nothing is due."""

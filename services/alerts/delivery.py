@@ -3,12 +3,16 @@
 One loop a channel: a channel that hangs or fails holds up nobody else's. Nothing is handed over in memory: a telling is a
 row of the transaction that raised it, so a crash at any point delivers it later. The wake-up after a call only saves
 the wait for the next look.
+
+While a channel gets through, more is claimed than goes out at once, so that it never waits for the store; what waited
+too long for its claim is given back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +30,9 @@ from services.common.clock import Clock
 from services.common.outbound import AddressRefusedError
 from services.common.telemetry import NEW_TRACE, Telemetry, parse_traceparent
 from services.common.webhooks import LONGEST_RETRY_AFTER_SECONDS, retry_delay
+
+_AHEAD = 4
+"""Deliveries claimed ahead for each that may be under way."""
 
 
 class Deliveries(Protocol):
@@ -123,6 +130,9 @@ class _Line:
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
+        self._claimed: list[tuple[int, int, float, Delivery]] = []
+        """A heap: the gravest first, then the oldest; with when the claim began (monotonic)."""
+        self._getting_through = False
         self._results: list[Result] = []
 
     def start(self) -> None:
@@ -165,12 +175,14 @@ class _Line:
         last_round = False
         while True:
             self._wake.clear()
-            free = self._settings.in_flight - len(self._under_way)
+            self._start_claimed()
             wait = self._settings.poll_seconds
+            limit = 0 if last_round else self._wanted()
             found = Exchange([], 0)
+            began = time.monotonic()
             try:
-                if free > 0 or self._results:
-                    found = await self._exchange(0 if last_round else free)
+                if limit > 0 or self._results:
+                    found = await self._exchange(limit)
             except Exception:
                 # The store is away: what was claimed is due again when the claim ends.
                 self._logger.warning("deliveries could not be taken from the store", exc_info=True)
@@ -179,13 +191,11 @@ class _Line:
                 await asyncio.sleep(min(1.0, wait))
                 continue
             for delivery in found.deliveries:
-                task = asyncio.create_task(self._try(delivery))
-                self._under_way.add(task)
-                task.add_done_callback(self._ended)
+                heapq.heappush(self._claimed, (-delivery.severity, delivery.delivery_id, began, delivery))
             if found.deliveries:
                 crash_point("alerts.deliver.claimed")
                 continue
-            if self._stopping and not self._under_way:
+            if self._stopping and not self._under_way and not self._claimed:
                 if last_round and not self._results:
                     return
                 last_round = True
@@ -196,8 +206,31 @@ class _Line:
                 async with asyncio.timeout(max(wait, 0.005)):
                     await self._wake.wait()
 
+    def _wanted(self) -> int:
+        """How many to claim. Little is claimed ahead at a time: a claim is a transaction."""
+        here = len(self._under_way) + len(self._claimed)
+        most = self._settings.in_flight
+        if not self._getting_through:
+            return most - here
+        most *= 1 + _AHEAD
+        return most - here if here <= most // 2 else 0
+
+    def _start_claimed(self) -> None:
+        while self._claimed and len(self._under_way) < self._settings.in_flight:
+            _, _, began, delivery = heapq.heappop(self._claimed)
+            if time.monotonic() - began > self._settings.claim_seconds - self._settings.timeout_seconds:
+                # Tried now it might be under way beyond its claim, and somebody else would repeat it.
+                self._results.append(
+                    Result(delivery.delivery_id, tables.PENDING, self._clock.now_ms(), 0, "", tried=False)
+                )
+                continue
+            task = asyncio.create_task(self._try(delivery))
+            self._under_way.add(task)
+            task.add_done_callback(self._ended)
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        self._start_claimed()
         self._wake.set()
 
     async def _try(self, delivery: Delivery) -> None:
@@ -260,5 +293,6 @@ class _Line:
         return Result(delivery.delivery_id, tables.PENDING, now_ms + round(wait * 1000), status, response)
 
     def _count(self, result: str, *, failing: bool) -> None:
+        self._getting_through = not failing
         self._metrics.deliveries.labels(self._name, result).inc()
         self._metrics.failing.labels(self._name).set(failing)

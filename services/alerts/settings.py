@@ -63,6 +63,31 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True)
+class RetentionSettings:
+    """How long what is over is kept, in days."""
+
+    messages_days: int = 30
+    """Ids of messages, by which a repeat is known, at least 7: so long a sender's outbox may hold back a message that
+    was taken already (its process died before it noted so) without the alert's count rising for it."""
+    deliveries_days: int = 90
+    """The log of deliveries that arrived, were called off or were given up: dead letters can be replayed so long."""
+    alerts_days: int = 365
+    """Alerts and incidents since they were resolved or called a false alarm, at least `messages_days`: so long a repeat
+    tells nobody again. What nobody ended stays."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 7 <= self.messages_days <= 3_650:
+            problems.append("messages_days must be from 7 to 3,650")
+        if not 1 <= self.deliveries_days <= 3_650:
+            problems.append("deliveries_days must be from 1 to 3,650")
+        if not self.messages_days <= self.alerts_days <= 36_500:
+            problems.append("alerts_days must be from messages_days to 36,500")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+@dataclass(frozen=True)
 class AlertsSettings:
     """Everything that `python -m services.alerts` reads."""
 
@@ -76,4 +101,5 @@ class AlertsSettings:
     """Key of the hash that stands for a user in logs. Without it a key is drawn at each start, and lines of two
     runs cannot be linked."""
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)

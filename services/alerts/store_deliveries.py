@@ -7,6 +7,7 @@ for later (escalation steps, quiet hours).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ class Result(NamedTuple):
     due_ms: int
     status: int
     response: str
+    tried: bool = True
+    """False: it was claimed and given back untried, which is no attempt; PENDING."""
 
 
 class Exchange(NamedTuple):
@@ -64,21 +67,15 @@ class DeliveryStore:
         self, channel: str, results: Sequence[Result], limit: int, now_ms: int, lease_ms: int
     ) -> Exchange:
         """Records results and claims up to `limit` deliveries of a channel that are due, in one transaction."""
-        if not results and not await self._database.read(self._any_due, channel, now_ms):
-            return Exchange([], await self._database.read(self._next_due, channel, now_ms))
+        if not results:
+            # Reading does not take turns with those who write.
+            next_due_ms = await self._database.read(self._next_due, channel)
+            if not next_due_ms or next_due_ms > now_ms:
+                return Exchange([], next_due_ms)
         return await self._database.run(self._exchange, channel, results, limit, now_ms, lease_ms)
 
-    def _any_due(self, channel: str, now_ms: int) -> bool:
-        query = sa.select(_D.delivery_id).where(
-            _D.channel == channel, _D.state == _PENDING, _D.due_ms <= now_ms
-        )
-        with self._database.reading() as connection:
-            return connection.execute(query.limit(1)).first() is not None
-
-    def _next_due(self, channel: str, now_ms: int) -> int:
-        query = sa.select(sa.func.min(_D.due_ms)).where(
-            _D.channel == channel, _D.state == _PENDING, _D.due_ms > now_ms
-        )
+    def _next_due(self, channel: str) -> int:
+        query = sa.select(sa.func.min(_D.due_ms)).where(_D.channel == channel, _D.state == _PENDING)
         with self._database.reading() as connection:
             return connection.execute(query).scalar() or 0
 
@@ -91,40 +88,23 @@ class DeliveryStore:
         return Exchange(found, 0)
 
     def _record(self, connection: sa.Connection, results: Sequence[Result], now_ms: int) -> None:
-        plain = [
-            one.delivery_id
-            for one in results
-            if one.state == tables.DELIVERED and (one.status, one.response) == (0, "")
-        ]
-        if plain:
-            connection.execute(
-                sa.update(tables.deliveries)
-                .where(_D.delivery_id.in_(plain))
-                .values(
-                    state=tables.DELIVERED,
-                    delivered_ms=now_ms,
-                    due_ms=now_ms,
-                    status=0,
-                    response="",
-                    failing_ms=0,
-                )
-            )
-        done = set(plain)
+        # Most tries end alike: one statement for those that do.
+        alike: dict[Result, list[int]] = defaultdict(list)
         for one in results:
-            if one.delivery_id in done:
-                continue
-            values: dict[str, object] = {
-                "state": one.state,
-                "due_ms": one.due_ms,
-                "status": one.status,
-                "response": one.response[:MAX_RESPONSE_CHARS],
-            }
+            due_ms = now_ms if one.state == tables.DELIVERED else one.due_ms
+            alike[one._replace(delivery_id=0, due_ms=due_ms)].append(one.delivery_id)
+        for one, ids in alike.items():
+            values: dict[str, object] = {"state": one.state, "due_ms": one.due_ms}
+            if one.tried:
+                values |= {"status": one.status, "response": one.response[:MAX_RESPONSE_CHARS]}
+            else:
+                values["attempts"] = _D.attempts - 1
             if one.state == tables.DELIVERED:
                 values |= {"delivered_ms": now_ms, "failing_ms": 0}
-            else:
+            elif one.tried:
                 values["failing_ms"] = sa.case((_D.failing_ms == 0, now_ms), else_=_D.failing_ms)
             # What was called off while it was under way stays so, unless it arrived.
-            which = _D.delivery_id == one.delivery_id
+            which: sa.ColumnElement[bool] = _D.delivery_id.in_(ids)
             if one.state != tables.DELIVERED:
                 which = sa.and_(which, _D.state == _PENDING)
             connection.execute(sa.update(tables.deliveries).where(which).values(values))

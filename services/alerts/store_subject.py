@@ -1,8 +1,9 @@
 """What alerts keeps of one person, in whichever table: the schema itself is read, so that no table is forgotten.
 
 Rows about a person (`entity_kind` user) go, with every row that belongs to one of their alerts. Elsewhere the person's
-id and the ids of their events are replaced, because the row is about something else. The keys of messages stay: they
-are hashes, and keep a message that is delivered again from opening an alert anew.
+id and the ids of their events are replaced, because the row is about something else. Labels on their way to ingest that
+are about the person or their events are taken out. The keys of messages stay: they are hashes, and keep a message that
+is delivered again from opening an alert anew.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from services.alerts import tables
 from services.common.db import Database
 from services.common.erased import Entry, Erased, ErasedRows, State, subject_of
 from services.common.errors import Unavailable
 from services.common.subject_data import NothingKept, Rows, Subject, as_word
+from usher.ingest.v1 import labels_pb2
 
 REPLACED = "erased"
 _NOT_OURS = frozenset({"schema_version", "erased", "erased_marker", "messages"})
@@ -106,6 +109,13 @@ class AlertsSubjects(NothingKept):
                 erased[table.name] += deleted.rowcount
             for table in self._tables:
                 erased[table.name] += self._replace(connection, table, subject)
+            o = tables.outbox
+            for row_id, left in _labels(connection, subject):
+                if left is None:
+                    connection.execute(sa.delete(o).where(o.c.id == row_id))
+                else:
+                    connection.execute(sa.update(o).where(o.c.id == row_id).values(body=left))
+                erased[o.name] += 1
         return Erased({name: number for name, number in erased.items() if number}, {}, dict(delivered))
 
     def _replace(self, connection: sa.Connection, table: sa.Table, subject: Subject) -> int:
@@ -165,6 +175,7 @@ class AlertsSubjects(NothingKept):
                             query = query.where(table.c.tenant == subject.tenant)
                         left[table.name] += int(connection.execute(query).scalar_one())
                     left[table.name] += sum(1 for _ in self._containing(connection, table, column, subject))
+            left[tables.outbox.name] += len(_labels(connection, subject))
         return left
 
     async def erasure_state(self) -> State:
@@ -197,6 +208,25 @@ class AlertsSubjects(NothingKept):
     def _named(self, table: sa.Table, subject: Subject) -> list[sa.ColumnElement[bool]]:
         c = table.c
         return [c.tenant == subject.tenant, c.entity_kind == "user", c.entity == subject.user_id]
+
+
+def _labels(connection: sa.Connection, subject: Subject) -> list[tuple[int, bytes | None]]:
+    """Rows of the outbox with labels about the person, each with what is left of it without; None: nothing."""
+    o = tables.outbox.c
+    found: list[tuple[int, bytes | None]] = []
+    for row_id, body in connection.execute(sa.select(o.id, o.body).where(o.tenant == subject.tenant)):
+        request = labels_pb2.RecordLabelsRequest.FromString(bytes(body))
+        others = [one for one in request.labels if not _about(one, subject)]
+        if len(others) < len(request.labels):
+            left = labels_pb2.RecordLabelsRequest(tenant=request.tenant, labels=others)
+            found.append((row_id, left.SerializeToString() if others else None))
+    return found
+
+
+def _about(label: labels_pb2.Label, subject: Subject) -> bool:
+    if label.subject_kind == labels_pb2.LABEL_SUBJECT_USER:
+        return label.subject == subject.user_id
+    return label.subject_kind == labels_pb2.LABEL_SUBJECT_EVENT and label.subject in subject.event_ids
 
 
 def _texts(table: sa.Table) -> list[sa.Column[Any]]:

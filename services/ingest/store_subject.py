@@ -445,7 +445,9 @@ def _about(message: alerts_pb2.AlertMessage, subject: Subject, event_ids: frozen
     if message.tenant != subject.tenant:
         return False
     named = message.entity_kind == "user" and message.entity == subject.user_id
-    return named or message.event_id in event_ids
+    beside = any(one.kind == "user" and one.value == subject.user_id for one in message.subjects)
+    told = as_word(subject.user_id).search(message.summary) is not None
+    return named or beside or told or message.event_id in event_ids
 
 
 def _failed_json(failed: ingest_pb2.FailedEvent) -> dict[str, Any]:

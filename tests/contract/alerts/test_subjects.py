@@ -21,6 +21,8 @@ from services.common.erased import Entry, ErasedRows, subject_of
 from services.common.migrations import migrate
 from services.common.subject_data import Subject
 from tests.unit.alerts.messages import NOON_MS, message
+from usher.alerts.v1 import alerts_pb2
+from usher.ingest.v1 import labels_pb2
 
 KEY = bytes(32)
 ANNA, BOB = "anna-4711", "bob-4712"
@@ -137,3 +139,40 @@ async def test_replicas_may_start_at_the_same_moment(
         await asyncio.to_thread(second.look)
     assert (first.restored, second.restored) == (False, False)
     assert first.applied_sequence() == 0
+
+
+async def test_labels_on_their_way_to_ingest_lose_the_person(
+    database: Database, subjects: AlertsSubjects
+) -> None:
+    store = AlertStore(database, parse(DEFAULT_RULES.read_text()))
+    ring = {"entity_kind": "ring", "entity": "ring_1"}
+    results = await store.raise_messages(
+        [message("ev-a1", entity=ANNA), message("ev-a2", **ring), message("ev-b2", **ring)],  # type: ignore[arg-type]
+        NOON_MS,
+    )
+    for alert_id in dict.fromkeys(one.alert_id for one in results):
+        await store.act(
+            "acme",
+            alerts_pb2.ALERT_ACT_RESOLVE,
+            alert_ids=[alert_id],
+            which=None,
+            actor="ann",
+            assignee="",
+            note="",
+            label=True,
+            preview=False,
+            now_ms=NOON_MS,
+        )
+    subject = Subject("acme", ANNA, frozenset(("ev-a1", "ev-a2")))
+    assert (await subjects.remaining(subject))["outbox"] == 2
+
+    found = await subjects.erase(subject, KEY, None)
+
+    assert found.erased["outbox"] == 2
+    assert not any((await subjects.remaining(subject)).values())
+    claimed = await store.claim_labels(NOON_MS, 1_000)
+    assert claimed is not None
+    left = labels_pb2.RecordLabelsRequest.FromString(claimed[2])
+    assert [label.subject for label in left.labels] == ["ev-b2"]
+    assert await store.claim_labels(NOON_MS, 1_000) is None
+    assert b"ev-a" not in claimed[2]

@@ -526,7 +526,7 @@ def test_messages_are_claimed_when_due_and_leased(store: Store) -> None:
     assert store.claim_outbox(due + 9_999, 10_000, 10) == []
     again = store.claim_outbox(due + 10_000, 10_000, 10)
     assert [(r.id, r.attempts) for r in again] == [(ids[0], 2), (ids[1], 2)]
-    store.postpone_outbox(ids[0], due + 500)
+    store.postpone_outbox({ids[0]: due + 500})
     assert [r.id for r in store.claim_outbox(due + 500, 10_000, 10)] == [ids[0]]
     store.commit(Commit(outbox_done=ids))
     assert store.outbox_depth() == 0

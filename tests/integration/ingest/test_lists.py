@@ -44,7 +44,7 @@ async def test_a_blocked_account_is_blocked_at_once_until_it_is_lifted(mesh: Fak
         [after] = await front.decide([event("e4", "u1")])
         assert after.decision.outcome == ALLOW
         # Deciding by a list is nothing that people have to look at: they did.
-        await until(lambda: front.app._outbox._tasks == set())
+        await front.app._outbox.settle()
         assert not mesh.alerts.messages
         assert await entries(front) == []
         assert [one.entry_id for one in await entries(front, include_ended=True)] == [set_.entry_id]
