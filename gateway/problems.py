@@ -14,6 +14,7 @@ import orjson
 from starlette.responses import Response
 
 from services.common import errors
+from services.common.failed_json import stage_name
 from services.common.telemetry import current_trace
 
 MEDIA_TYPE = "application/problem+json"
@@ -66,8 +67,13 @@ class Violation(Protocol):
 
 
 def violations_to_json(violations: Iterable[Violation]) -> list[dict[str, str]]:
-    """Returns violations as the `errors` of a problem."""
-    return [{"field": item.field, "reason": item.reason, "message": item.message} for item in violations]
+    """Returns violations as the `errors` of a problem; those of an event name the stage of the check that found them."""
+    listed = []
+    for item in violations:
+        one = {"field": item.field, "reason": item.reason, "message": item.message}
+        stage = stage_name(getattr(item, "stage", 0))
+        listed.append(one if stage is None else {**one, "stage": stage})
+    return listed
 
 
 def problem(

@@ -73,7 +73,8 @@ _OUTCOME: Schema = {
     "type": "string",
     "enum": ["UNSPECIFIED", "ALLOW", "ALLOW_WITH_CAUTION", "REVIEW", "BLOCK"],
 }
-_VIOLATION = _object({"field": _TEXT, "reason": _TEXT, "message": _TEXT})
+_STAGE: Schema = {"type": "string", "enum": ["schema", "security", "sanitising"]}
+_VIOLATION = _object({"field": _TEXT, "reason": _TEXT, "message": _TEXT, "stage": _STAGE}, "stage")
 _REASON = _object({"code": _TEXT, "points": _SCORE, "sentence": _TEXT})
 
 DECISION: Schema = _object(
@@ -531,7 +532,7 @@ _FAILURE_FIELDS: Schema = {
                 "field": _TEXT,
                 "reason": _TEXT,
                 "message": _TEXT,
-                "stage": _or_null({"type": "string", "enum": ["schema", "security", "sanitising"]}),
+                "stage": _or_null(_STAGE),
             }
         )
     ),

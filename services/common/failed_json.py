@@ -14,6 +14,11 @@ from usher.ingest.v1 import ingest_pb2
 _STAGES = {number: name.removeprefix("CHECK_STAGE_").lower() for name, number in event_pb2.CheckStage.items()}
 
 
+def stage_name(stage: int) -> str | None:
+    """The stage of the check that found an error: "schema", "security" or "sanitising"; None where it was none of them."""
+    return _STAGES.get(stage) if stage else None
+
+
 def failed_to_json(failed: ingest_pb2.FailedEvent) -> dict[str, Any]:
     """A failed event with every error; with `event`, the event or the sender's own text, where its payload is there."""
     shown: dict[str, Any] = {
@@ -48,7 +53,7 @@ def failure_to_json(failure: ingest_pb2.Failure) -> dict[str, Any]:
                 "field": one.field,
                 "reason": one.reason,
                 "message": one.message,
-                "stage": _STAGES.get(one.stage) if one.stage else None,
+                "stage": stage_name(one.stage),
             }
             for one in failure.violations
         ],

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from pathlib import Path
+
+_SUBDIVISIONS = Path(__file__).parent / "regions_data" / "subdivisions.txt"
 
 COUNTRIES = frozenset(
     """
@@ -19,17 +23,22 @@ COUNTRIES = frozenset(
 
 # AA, QM to QZ, XA to XZ, ZZ: ISO 3166-1 leaves them to its users. XK is in general use for Kosovo, ZZ says "unknown".
 _USER_ASSIGNED = re.compile(r"AA|Q[M-Z]|X[A-Z]|ZZ")
-_SUBDIVISION = re.compile(r"([A-Z]{2})-[A-Z0-9]{1,3}")
+
+
+@lru_cache(maxsize=1)
+def subdivisions() -> frozenset[str]:
+    """Every code of ISO 3166-2 (`US-CA`), withdrawn ones that are still in use included (regions_data/README.md)."""
+    found: set[str] = set()
+    for line in _SUBDIVISIONS.read_text(encoding="ascii").splitlines():
+        country, *parts = line.split()
+        found.update(f"{country}-{part}" for part in parts)
+    return frozenset(found)
 
 
 def is_region(code: str) -> bool:
-    """Whether a code names a country, one of its subdivisions, what its users mean by it, or (as `EU`) the Union.
-
-    Of a subdivision the country is checked against ISO 3166-1 and the rest for its form.
-    """
+    """Whether a code names a country, one of its subdivisions, what its users mean by it, or (as `EU`) the Union."""
     if code in COUNTRIES or code == "EU":
         return True
-    subdivision = _SUBDIVISION.fullmatch(code)
-    if subdivision is not None:
-        return subdivision[1] in COUNTRIES
+    if "-" in code:
+        return code in subdivisions()
     return _USER_ASSIGNED.fullmatch(code) is not None

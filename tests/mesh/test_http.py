@@ -170,6 +170,18 @@ def _found(http: httpx.Client, event_id: str) -> dict[str, Any] | None:
     return answer.json() if answer.status_code == 200 else None
 
 
+def test_an_attack_is_422_and_says_which_stage_found_it(http: httpx.Client) -> None:
+    body = {**as_json(event("attack")), "content_id": "../../etc/passwd", "error_code": "a\u0007"}
+    answer = http.post("/api/v1/decisions", json=body)
+    assert answer.status_code == 422
+    found = {(e["field"], e["stage"]) for e in answer.json()["errors"]}
+    assert ("content_id", "security") in found
+    assert ("error_code", "sanitising") in found
+    listed = http.post("/api/v1/decisions", json={"events": [body, body]}).json()
+    stages = {e["stage"] for one in listed["decisions"] for e in one["violations"]}
+    assert stages >= {"security", "sanitising"}
+
+
 def test_a_bad_event_is_422_with_a_failed_id_and_every_error(mesh: Mesh, http: httpx.Client) -> None:
     body = {**as_json(event("wrong")), "ip_address": "999.1.1.1", "region": "germany", "is_eu": "yes"}
     del body["device_id"]
@@ -184,6 +196,7 @@ def test_a_bad_event_is_422_with_a_failed_id_and_every_error(mesh: Mesh, http: h
             ("is_eu", "WRONG_TYPE"),
             ("device_id", "MISSING"),
         }
+        assert {e["stage"] for e in problem["errors"]} == {"schema"}
         assert problem["failed_id"].startswith("failed_")
         assert problem["event_id"] == body["event_id"]
         with mesh.ingest() as front:
