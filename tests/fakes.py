@@ -33,6 +33,7 @@ from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
 from usher.ingest.v1 import (
+    enforcement_pb2_grpc,
     flow_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
@@ -159,6 +160,11 @@ class FakeCompliance(Programme, compliance_pb2_grpc.ComplianceServiceServicer):
             decision_pb2.Verdict(status=decision_pb2.COMPLIANCE_STATUS_COMPLIANT),
             decision_pb2.Verdict(status=decision_pb2.COMPLIANCE_STATUS_VIOLATION, risk=3.0, flags=flags),
         ]
+        verdicts[1].processing.add(
+            purpose="targeted_advertising",
+            state=decision_pb2.PROCESSING_STATE_SUPPRESS,
+            rule="EU_GDPR.consent_absent",
+        )
         answer = compliance_pb2.EvaluateEventsResponse(
             verdicts=[verdict.SerializeToString() for verdict in verdicts], risks=[0.0, 3.0], flags=[0, flags]
         )
@@ -417,6 +423,7 @@ class Front:
         self.ingest = ingest_pb2_grpc.IngestServiceStub(channel)
         self.policy = policy_pb2_grpc.PolicyServiceStub(channel)
         self.labels = labels_pb2_grpc.LabelServiceStub(channel)
+        self.enforcement = enforcement_pb2_grpc.EnforcementServiceStub(channel)
         self.lists = lists_pb2_grpc.ListServiceStub(channel)
         self.subjects = subject_pb2_grpc.SubjectDataServiceStub(channel)
         self.keys = keys_pb2_grpc.KeyServiceStub(channel)

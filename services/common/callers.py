@@ -34,6 +34,8 @@ CALLERS: dict[str, frozenset[str]] = {
         {"alerts", "backend", "compliance", "gateway", "operator"}
     ),
     "/usher.ingest.v1.LabelService/ListLabels": frozenset({"fraud", "gateway", "operator", "scoring"}),
+    "/usher.ingest.v1.EnforcementService/ReportEnforcement": frozenset({"backend", "gateway", "operator"}),
+    "/usher.ingest.v1.EnforcementService/ListEnforcements": frozenset({"compliance", "gateway", "operator"}),
     "/usher.ingest.v1.ListService/SetListEntry": frozenset({"alerts", "gateway", "operator"}),
     "/usher.ingest.v1.ListService/ListEntries": frozenset({"alerts", "gateway", "operator"}),
     "/usher.ingest.v1.ListService/LiftListEntry": frozenset({"alerts", "gateway", "operator"}),

@@ -43,10 +43,12 @@ from services.ingest.servicer import (
     add_ingest_to_server,
 )
 from services.ingest.servicer_control import LABELS, LISTS, LabelServicer, ListServicer
+from services.ingest.servicer_enforcement import ENFORCEMENT, EnforcementServicer
 from services.ingest.servicer_flow import FLOW, FlowServicer
 from services.ingest.servicer_keys import KEYS, KeyServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
+from services.ingest.store_enforcement import EnforcementStore
 from services.ingest.store_flow import FlowStore
 from services.ingest.store_keys import KeyStore
 from services.ingest.store_labels import LabelStore
@@ -55,7 +57,13 @@ from services.ingest.store_subject import IngestSubjects
 from services.ingest.stores import open_store
 from services.ingest.vault import Vault, parse_keys
 from usher.alerts.v1 import alerts_pb2
-from usher.ingest.v1 import flow_pb2_grpc, keys_pb2_grpc, labels_pb2_grpc, lists_pb2_grpc
+from usher.ingest.v1 import (
+    enforcement_pb2_grpc,
+    flow_pb2_grpc,
+    keys_pb2_grpc,
+    labels_pb2_grpc,
+    lists_pb2_grpc,
+)
 from usher.policy.v1 import policy_pb2_grpc
 
 _FLUSH_S = 0.5
@@ -178,12 +186,14 @@ class Ingest:
         lists = ListServicer(self._lists, list_store, clock)
         key_servicer = KeyServicer(key_store, self._senders, clock)
         flow = FlowServicer(self._store, self._flow, clock)
+        enforcement = EnforcementServicer(EnforcementStore(self._store), clock)
         self.services = [
             Service(add_ingest_to_server, self.servicer, INGEST),
             self.subjects,
             Service(policy_pb2_grpc.add_PolicyServiceServicer_to_server, self.policy_servicer, POLICY),
             Service(labels_pb2_grpc.add_LabelServiceServicer_to_server, labels, LABELS),
             Service(lists_pb2_grpc.add_ListServiceServicer_to_server, lists, LISTS),
+            Service(enforcement_pb2_grpc.add_EnforcementServiceServicer_to_server, enforcement, ENFORCEMENT),
             Service(keys_pb2_grpc.add_KeyServiceServicer_to_server, key_servicer, KEYS),
             Service(flow_pb2_grpc.add_FlowServiceServicer_to_server, flow, FLOW),
         ]

@@ -24,6 +24,7 @@ from services.ingest.check import require_tenant
 from services.ingest.door import NO_TENANT, Door
 from services.ingest.failures import Failures
 from services.ingest.ledger import Ledger
+from services.ingest.paging import page_of
 from services.ingest.pipeline import Pipeline
 from services.ingest.policy import PolicyInForce
 from services.ingest.senders import DECIDE, SUBMIT, Senders
@@ -39,11 +40,8 @@ from usher.policy.v1 import policy_pb2, policy_pb2_grpc
 INGEST = "usher.ingest.v1.IngestService"
 POLICY = "usher.policy.v1.PolicyService"
 
-_PAGE = 100
-_LARGEST_PAGE = 1_000
 _WATCH_BATCH = 256
 _SIGN_OF_LIFE_S = 15.0
-_FIRST = 1 << 62
 
 
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
@@ -130,7 +128,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.ListDecisionsRequest, context: Any
     ) -> ingest_pb2.ListDecisionsResponse:
         require_tenant(request.tenant)
-        size, before = _page(request.page_size, request.page_token)
+        size, before = page_of(request.page_size, request.page_token)
         user = receipts.user_key(request.tenant, request.user_id) if request.user_id else None
         rows = await self._store.database.read(
             self._store.list_decisions, request.tenant, before, size, int(request.minimum_outcome), user
@@ -192,7 +190,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.ListFailedEventsRequest, context: Any
     ) -> ingest_pb2.ListFailedEventsResponse:
         require_tenant(request.tenant)
-        size, before = _page(request.page_size, request.page_token)
+        size, before = page_of(request.page_size, request.page_token)
         failed, last = await self._failures.listed(
             request.tenant,
             before,
@@ -285,7 +283,7 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
     async def ListActivations(
         self, request: policy_pb2.ListActivationsRequest, context: Any
     ) -> policy_pb2.ListActivationsResponse:
-        size, before = _page(request.page_size, request.page_token)
+        size, before = page_of(request.page_size, request.page_token)
         rows = await self._store.database.read(self._store.list_activations, before, size)
         answer = policy_pb2.ListActivationsResponse(
             next_page_token=str(rows[-1][0]) if len(rows) == size else ""
@@ -353,19 +351,3 @@ def account(
         and books.accepted == books.decided + books.failed + books.superseded + books.pending
     )
     return books
-
-
-def _page(size: int, token: str) -> tuple[int, int]:
-    if not 0 <= size <= _LARGEST_PAGE:
-        raise InvalidArgument(
-            "PAGE_SIZE_INVALID",
-            f"page_size is 1 to {_LARGEST_PAGE}, or 0 for {_PAGE}",
-            violations=[FieldViolation("page_size", "PAGE_SIZE_INVALID", f"1 to {_LARGEST_PAGE}")],
-        )
-    if token and not (token.isascii() and token.isdigit() and len(token) < 20):
-        raise InvalidArgument(
-            "PAGE_TOKEN_INVALID",
-            "page_token is the next_page_token of an earlier answer",
-            violations=[FieldViolation("page_token", "PAGE_TOKEN_INVALID", "send it back unchanged")],
-        )
-    return size or _PAGE, min(int(token), _FIRST) if token else _FIRST

@@ -8,8 +8,10 @@ from typing import Any
 
 from services.common.clock import Clock
 from services.common.errors import FieldViolation, InvalidArgument
-from services.ingest import check, labels, listed
+from services.ingest import labels, listed
+from services.ingest.check import require_tenant
 from services.ingest.lists import Lists
+from services.ingest.paging import FIRST, page_of
 from services.ingest.records import POSITION_SHIFT
 from services.ingest.store_labels import LabelStore
 from services.ingest.store_lists import ListStore
@@ -19,9 +21,6 @@ from usher.ingest.v1 import labels_pb2, labels_pb2_grpc, lists_pb2, lists_pb2_gr
 LABELS = "usher.ingest.v1.LabelService"
 LISTS = "usher.ingest.v1.ListService"
 
-_PAGE = 100
-_LARGEST_PAGE = 1_000
-_FIRST = 1 << 62
 _MOST_HOURS = 720
 _MOST_EVENTS = 200_000
 _MOST_ACCOUNTS = 1_000
@@ -38,7 +37,7 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):
     async def RecordLabels(
         self, request: labels_pb2.RecordLabelsRequest, context: Any
     ) -> labels_pb2.RecordLabelsResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         if not request.labels:
             raise InvalidArgument("LABELS_MISSING", "labels must hold at least one label")
         if len(request.labels) > labels.MAX_LABELS:
@@ -62,8 +61,8 @@ class LabelServicer(labels_pb2_grpc.LabelServiceServicer):
     async def ListLabels(
         self, request: labels_pb2.ListLabelsRequest, context: Any
     ) -> labels_pb2.ListLabelsResponse:
-        _require_tenant(request.tenant)
-        size, after = _page(request.page_size, request.page_token, first=0)
+        require_tenant(request.tenant)
+        size, after = page_of(request.page_size, request.page_token, first=0)
         found = await self._store.database.read(
             lambda: self._store.list_labels(
                 request.tenant,
@@ -94,14 +93,14 @@ class ListServicer(lists_pb2_grpc.ListServiceServicer):
     async def SetListEntry(
         self, request: lists_pb2.SetListEntryRequest, context: Any
     ) -> lists_pb2.SetListEntryResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         return lists_pb2.SetListEntryResponse(entry=await self._lists.set(request.tenant, request.entry))
 
     async def ListEntries(
         self, request: lists_pb2.ListEntriesRequest, context: Any
     ) -> lists_pb2.ListEntriesResponse:
-        _require_tenant(request.tenant)
-        size, before = _page(request.page_size, request.page_token, first=_FIRST)
+        require_tenant(request.tenant)
+        size, before = page_of(request.page_size, request.page_token, first=FIRST)
         rows = await self._store.database.read(
             lambda: self._store.list_entries(
                 request.tenant,
@@ -122,14 +121,14 @@ class ListServicer(lists_pb2_grpc.ListServiceServicer):
     async def LiftListEntry(
         self, request: lists_pb2.LiftListEntryRequest, context: Any
     ) -> lists_pb2.LiftListEntryResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         entry = await self._lists.lift(request.tenant, request.entry_id, request.actor, request.reason)
         return lists_pb2.LiftListEntryResponse(entry=entry)
 
     async def PreviewListEntry(
         self, request: lists_pb2.PreviewListEntryRequest, context: Any
     ) -> lists_pb2.PreviewListEntryResponse:
-        _require_tenant(request.tenant)
+        require_tenant(request.tenant)
         if not 0 <= request.hours <= _MOST_HOURS:
             raise InvalidArgument("HOURS_INVALID", f"hours is 1 to {_MOST_HOURS}, or 0 for 24")
         probe = lists_pb2.ListEntry(
@@ -184,20 +183,3 @@ def _invalid(found: list[FieldViolation]) -> labels_pb2.LabelResult:
         status=labels_pb2.LABEL_STATUS_INVALID,
         error="; ".join(f"{one.field}: {one.reason}: {one.message}" for one in found),
     )
-
-
-def _require_tenant(tenant: str) -> None:
-    if not check.valid_tenant(tenant):
-        raise InvalidArgument(
-            "TENANT_INVALID",
-            "a tenant is named by 1 to 63 characters of a-z, 0-9 and hyphen",
-            violations=[FieldViolation("tenant", "TENANT_INVALID", "1 to 63 characters of [a-z0-9-]")],
-        )
-
-
-def _page(size: int, token: str, *, first: int) -> tuple[int, int]:
-    if not 0 <= size <= _LARGEST_PAGE:
-        raise InvalidArgument("PAGE_SIZE_INVALID", f"page_size is 1 to {_LARGEST_PAGE}, or 0 for {_PAGE}")
-    if token and not (token.isascii() and token.isdigit() and len(token) < 20):
-        raise InvalidArgument("PAGE_TOKEN_INVALID", "page_token is the next_page_token of an earlier answer")
-    return size or _PAGE, min(int(token), _FIRST) if token else first

@@ -37,7 +37,7 @@ _SCAN = 2_000
 _NO_FINGERPRINT = bytes(16)
 _TABLES = (
     *("decisions", "bodies", "receipts", "inbox", "failed", "outbox", "profiles", "unsighted"),
-    *("labels", "list_entries"),
+    *("labels", "enforcements", "list_entries"),
 )
 
 

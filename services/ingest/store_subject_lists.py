@@ -1,7 +1,7 @@
-"""Lists and labels of one viewer, for `store_subject`.
+"""Lists, labels and confirmations of one viewer, for `store_subject`.
 
-Labels about the viewer or their events go. A list entry about the viewer ends, so that every process drops its copy, and
-its row keeps nothing but its id.
+Labels about the viewer or their events go, and so do confirmations of what was done with these. A list entry about the
+viewer ends, so that every process drops its copy, and its row keeps nothing but its id.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from google.protobuf.json_format import MessageToDict
 
 from services.common.subject_data import Subject
-from services.ingest import tables
+from services.ingest import receipts, tables
 from services.ingest.store import Store
-from usher.ingest.v1 import labels_pb2, lists_pb2
+from usher.ingest.v1 import enforcement_pb2, labels_pb2, lists_pb2
 
 _MANY = 500
 
@@ -28,6 +28,9 @@ def export(store: Store, subject: Subject, event_ids: frozenset[str]) -> dict[st
             label = labels_pb2.Label.FromString(body)
             label.ClearField("actor")
             found.setdefault("labels", []).append(MessageToDict(label, preserving_proto_field_name=True))
+        for _, body in _enforcements(connection, subject, event_ids):
+            told = enforcement_pb2.Enforcement.FromString(body)
+            found.setdefault("enforcements", []).append(MessageToDict(told, preserving_proto_field_name=True))
         for _, body in _entries(connection, subject):
             entry = lists_pb2.ListEntry.FromString(body)
             entry.ClearField("actor")
@@ -43,6 +46,9 @@ def count(store: Store, subject: Subject, event_ids: frozenset[str]) -> dict[str
     with store.database.reading() as connection:
         return {
             "labels": 0 if subject.keeps_all("labels") else len(_labels(connection, subject, event_ids)),
+            "enforcements": 0
+            if subject.keeps_all("enforcements")
+            else len(_enforcements(connection, subject, event_ids)),
             "list_entries": 0 if subject.keeps_all("list_entries") else len(_entries(connection, subject)),
         }
 
@@ -57,6 +63,13 @@ def erase(store: Store, subject: Subject, event_ids: frozenset[str], now_ms: int
             for some in _pieces([position for position, _ in labels]):
                 connection.execute(sa.delete(tables.labels).where(tables.labels.c.position.in_(some)))
             done["labels"] = len(labels)
+        if not subject.keeps_all("enforcements"):
+            told = _enforcements(connection, subject, event_ids)
+            for some in _pieces([position for position, _ in told]):
+                connection.execute(
+                    sa.delete(tables.enforcements).where(tables.enforcements.c.position.in_(some))
+                )
+            done["enforcements"] = len(told)
         entries = [] if subject.keeps_all("list_entries") else _entries(connection, subject)
         if entries:
             position = store.give_position(connection)
@@ -94,6 +107,17 @@ def _labels(
                 c.tenant == subject.tenant, c.subject_kind == kind, c.subject.in_(some)
             )
             found.update((row[0], bytes(row[1])) for row in connection.execute(query))
+    return sorted(found.items())
+
+
+def _enforcements(
+    connection: sa.Connection, subject: Subject, event_ids: frozenset[str]
+) -> list[tuple[int, bytes]]:
+    c = tables.enforcements.c
+    found: dict[int, bytes] = {}
+    for some in _pieces([receipts.event_key(subject.tenant, one) for one in sorted(event_ids)]):
+        query = sa.select(c.position, c.body).where(c.event_key.in_(some))
+        found.update((row[0], bytes(row[1])) for row in connection.execute(query))
     return sorted(found.items())
 
 

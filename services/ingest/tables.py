@@ -181,6 +181,21 @@ labels = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.Label"),
 )
 
+enforcements = sa.Table(
+    "enforcements",
+    metadata,
+    sa.Column("position", BIG, primary_key=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("event_key", sa.LargeBinary, nullable=False, comment="as of the event's receipt"),
+    sa.Column("action", sa.SmallInteger, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("component", sa.Text, nullable=False),
+    sa.Column("recorded_ms", BIG, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.Enforcement"),
+    sa.Index("enforcements_once", "event_key", "action", "purpose", "component", unique=True),
+    sa.Index("enforcements_by_tenant", "tenant", "position"),
+)
+
 api_keys = sa.Table(
     "api_keys",
     metadata,
