@@ -102,11 +102,14 @@ def create_app(
     )
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.state.readiness = readiness
+    # Replaced by the server that listens.
+    app.state.connections = lambda: 0
     streams = 0
     app.add_middleware(
         Edge,
         telemetry=telemetry,
         max_in_flight=settings.max_in_flight,
+        max_connections=settings.max_connections,
         limits=senders.RouteLimits(open_rates(settings.rates_redis_url, telemetry.registry)),
         keys_required=settings.keys_required,
     )

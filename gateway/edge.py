@@ -115,6 +115,7 @@ class Edge:
         *,
         telemetry: Telemetry,
         max_in_flight: int,
+        max_connections: int,
         limits: senders.RouteLimits,
         keys_required: bool = False,
     ) -> None:
@@ -125,6 +126,7 @@ class Edge:
         self._metrics = HttpMetrics(telemetry.registry)
         self._log = telemetry.logger("http")
         self._max_in_flight = max_in_flight
+        self._max_connections = max_connections
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,6 +170,16 @@ class Edge:
                     HTTPStatus.MISDIRECTED_REQUEST,
                     "HOST_NOT_ALLOWED",
                     "this gateway serves this machine only: call it as localhost, 127.0.0.1 or [::1]",
+                )
+                await answer(scope, receive, send_traced)
+            elif scope["app"].state.connections() > self._max_connections and route not in _QUIET:
+                answer = problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "TOO_MANY_CONNECTIONS",
+                    f"{self._max_connections} connections are open: use fewer, and close this one",
+                    retry_after=1,
+                    metadata={"limit": str(self._max_connections)},
+                    headers={"Connection": "close"},
                 )
                 await answer(scope, receive, send_traced)
             elif self._in_flight > self._max_in_flight and counted and route not in _QUIET:

@@ -31,10 +31,11 @@ class GatewayServer(uvicorn.Server):
                 proxy_headers=False,
                 ws="none",
                 timeout_keep_alive=30,
-                limit_concurrency=settings.max_connections,
                 timeout_graceful_shutdown=max(1, round(settings.drain_grace)),
             )
         )
+        # uvicorn's own limit answers without a delay, and not as a problem: the edge asks for the number instead.
+        app.state.connections = lambda: len(self.server_state.connections)
         self._readiness = app.state.readiness
         self._notice = settings.drain_notice
         self._log = telemetry.logger("server")

@@ -82,6 +82,9 @@ class ServerSettings:
     max_message_bytes: int = MAX_MESSAGE_BYTES
     max_in_flight: int = 256
     """Calls running at once at most; more are refused with RESOURCE_EXHAUSTED."""
+    max_connections: int = 1_024
+    """Connections open at once at most; a further one is closed at once, which its client sees as UNAVAILABLE and tries
+    again after its backoff. One connection carries many calls: it is clients that are counted."""
     max_connection_age: float = 300.0
     """A TCP connection is renewed after this, or its client would never learn of new replicas. 0: never."""
     max_connection_age_grace: float = 60.0
@@ -96,7 +99,7 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         problems = []
-        for name in ("max_message_bytes", "max_in_flight"):
+        for name in ("max_message_bytes", "max_in_flight", "max_connections"):
             if getattr(self, name) < 1:
                 problems.append(f"{name} is 1 or more")
         for name in ("max_connection_age", "max_connection_age_grace", "drain_notice", "drain_grace"):
@@ -463,6 +466,9 @@ def _options(settings: ServerSettings) -> ChannelOptions:
         ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MIN_INTERVAL_MS),
         # A machine that was held up sends its late pings in a row; that is no reason to drop a connection.
         ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        # One connection opens no more streams than calls are taken at all: further ones wait in its client.
+        ("grpc.max_concurrent_streams", settings.max_in_flight + _ROOM_FOR_WATCHES),
     ]
     if settings.max_connection_age and not settings.address.startswith("unix:"):
         options += [

@@ -39,6 +39,8 @@ from tests.integration.common.harness import (
 )
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+ALONE = [("grpc.use_local_subchannel_pool", 1)]
+"""A connection of the channel's own."""
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -59,6 +61,33 @@ async def status(target: str, service: str = "") -> int:
         stub = health_pb2_grpc.HealthStub(channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
         return int(answer.status)
+
+
+@pytest.mark.parametrize("over", ["tcp", "unix"])
+async def test_more_connections_than_allowed_are_closed(run_dir: Path, over: str) -> None:
+    where = {} if over == "unix" else {"address": "127.0.0.1:0"}
+    async with running(run_dir, {"Echo": unary(echo)}, max_connections=2, **where) as server:
+        held = [grpc.aio.insecure_channel(server.target, options=ALONE) for _ in range(2)]
+        for channel in held:
+            assert await method(channel, "Echo")(b"x", timeout=30) == b"x"
+        third = connect(ClientSettings(server.target, timeout=30.0), telemetry=make_telemetry(), health=False)
+        with pytest.raises(errors.Unavailable):
+            await method(third, "Echo")(b"x")
+        # Those that were there go on.
+        assert await method(held[0], "Echo")(b"y", timeout=30) == b"y"
+        # A place that becomes free is for whoever comes again.
+        await held.pop().close()
+
+        for _ in range(600):
+            try:
+                assert await method(third, "Echo")(b"z") == b"z"
+                break
+            except errors.Unavailable:
+                await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("the place that became free was not given")
+        for channel in (*held, third):
+            await channel.close()
 
 
 async def test_health_follows_the_check(run_dir: Path, caplog: pytest.LogCaptureFixture) -> None:

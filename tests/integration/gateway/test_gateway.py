@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -261,6 +262,39 @@ async def test_one_event_that_is_not_taken(
 async def test_over_rate_says_when_to_come_back(gateway: Running) -> None:
     answer = await gateway.client.post("/events", json=event("full-1"))
     assert answer.headers["retry-after"] == "3"
+
+
+async def test_more_connections_than_allowed_are_told_when_to_come_back(
+    ingest: tuple[FakeIngest, str],
+) -> None:
+    settings = GatewaySettings(
+        ingest=ClientSettings(target=ingest[1]), port=0, drain_notice=0.0, max_connections=2
+    )
+    telemetry, stop = start_telemetry("gateway", TelemetrySettings(log_level="ERROR")), asyncio.Event()
+    async with connect(settings.ingest, telemetry=telemetry, idempotent=IDEMPOTENT) as channel:
+        server = GatewayServer(create_app(settings, channel, telemetry), settings, telemetry)
+        serving = asyncio.create_task(server.serve_until(stop))
+        await asyncio.wait_for(server.listening.wait(), 60)
+        address = f"http://{server.addresses[0]}"
+        async with contextlib.AsyncExitStack() as clients:
+            held = [
+                await clients.enter_async_context(httpx.AsyncClient(base_url=address, timeout=30))
+                for _ in range(3)
+            ]
+            for client in held[:2]:
+                assert (await client.post("/events", json=event("e1"))).status_code == 202
+            answer = await held[2].post("/events", json=event("e2"))
+            assert is_problem(answer, 503, "TOO_MANY_CONNECTIONS")["metadata"] == {"limit": "2"}
+            assert answer.headers["retry-after"] == "1"
+            assert answer.headers["connection"] == "close"
+            # Health is answered all the same, and those that were there go on.
+            assert (await held[2].get("/metrics")).status_code == 200
+            await held[1].aclose()
+            await held[2].aclose()
+            assert (await held[0].post("/events", json=event("e3"))).status_code == 202
+        stop.set()
+        await serving
+    telemetry.shutdown()
 
 
 async def test_every_wrong_field_is_named(gateway: Running) -> None:
