@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, compliance, consent, failed, fraud, front, inspection, lists, scoring
+from cli import alerts, compliance, consent, failed, fraud, front, inspection, lists, scoring, sources
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, Home
 from cli.options import HomeOption, TargetOption, TenantOption
@@ -42,6 +42,7 @@ app.add_typer(fraud.app)
 app.add_typer(front.keys)
 app.add_typer(front.app)
 app.add_typer(sinks.app)
+app.add_typer(sources.app)
 
 EventsArgument = Annotated[
     str, typer.Argument(metavar="FILE", help="JSON lines, one event a line; - is stdin.", show_default=False)
@@ -70,6 +71,14 @@ def up(
         int,
         typer.Option("--port", metavar="N", min=0, max=65535, help="HTTP port on 127.0.0.1; 0: a free one."),
     ] = 8000,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            metavar="TEXT",
+            help='A source to run beside it, as after `usher source`: "kafka --topic events". Several are allowed.',
+        ),
+    ] = None,
 ) -> None:
     """Run the whole mesh on this machine.
 
@@ -81,11 +90,12 @@ def up(
     Examples:
       usher up
       usher up --home /var/lib/usher --port 8080
+      usher up --source "redis --stream viewer-events" --source "file events.jsonl --follow"
     """
     from cli.up import up as run_mesh
 
     with exit_statuses():
-        leave(run_mesh(Home(home), port))
+        leave(run_mesh(Home(home), port, source or ()))
 
 
 @app.command()

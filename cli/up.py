@@ -15,12 +15,13 @@ import socket
 import sqlite3
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.console import EXIT_OK, EXIT_UNUSABLE, UnusableError, say
 from cli.home import Home
+from cli.sources import command_of
 from cli.supervisor import Program, StartFailedError, State, Supervisor
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ WITH_POLICY = ("compliance", "scoring", "fraud", "ingest")
 _PROBE_SECONDS = 1.0
 
 
-def up(home: Home, port: int) -> int:
-    """Runs the mesh; returns the exit status. Raises UnusableError where it cannot start."""
+def up(home: Home, port: int, sources: Sequence[str] = ()) -> int:
+    """Runs the mesh, and sources beside it; returns the exit status. Raises UnusableError where it cannot start."""
+    commands = [command_of(text, home.path) for text in sources]
     home.create()
     began = time.monotonic()
     port = port or _free_port()
@@ -55,7 +57,7 @@ def up(home: Home, port: int) -> int:
             policy_set = _build_policy(home)
             say(f"home {home.path}, policy set {policy_set}")
             say(_checkpoints())
-            return asyncio.run(_supervise(home, run, port, policy_set, began))
+            return asyncio.run(_supervise(home, run, port, policy_set, began, commands))
         finally:
             home.remove_run_directory(run)
 
@@ -66,7 +68,7 @@ def mesh(home: Home, run: Path, port: int, policy_set: str, environment: Mapping
     programs = []
     for name, path in sockets.items():
         prefix = f"USHER_{name.upper()}_"
-        env = _inherited(environment)
+        env = inherited(environment)
         env[f"{prefix}SERVER_ADDRESS"] = f"unix:{path}"
         if name in WITH_DATABASE and f"{prefix}DATABASE_URL_FILE" not in env:
             env.setdefault(f"{prefix}DATABASE_URL", f"sqlite:///{home.database(name)}")
@@ -100,7 +102,7 @@ def mesh(home: Home, run: Path, port: int, policy_set: str, environment: Mapping
                 needs=LEAVES if name == "ingest" else (),
             )
         )
-    gateway_env = _inherited(environment)
+    gateway_env = inherited(environment)
     gateway_env["USHER_GATEWAY_INGEST_TARGET"] = f"unix:{sockets['ingest']}"
     gateway_env["USHER_GATEWAY_COMPLIANCE_TARGET"] = f"unix:{sockets['compliance']}"
     gateway_env["USHER_GATEWAY_ALERTS_TARGET"] = f"unix:{sockets['alerts']}"
@@ -167,11 +169,44 @@ def http_probe(port: int) -> Callable[[], Awaitable[bool]]:
     return ready
 
 
-async def _supervise(home: Home, run: Path, port: int, policy_set: str, began: float) -> int:
+def source_programs(
+    commands: Sequence[tuple[str, ...]], home: Home, run: Path, environment: Mapping[str, str]
+) -> list[Program]:
+    """The programs of sources, each as a source of its own instance."""
+    programs = []
+    for number, command in enumerate(commands, 1):
+        socket_path = run / f"source{number}.sock"
+        env = inherited(environment)
+        env["USHER_SOURCE_SERVER_ADDRESS"] = f"unix:{socket_path}"
+        env.setdefault("USHER_SOURCE_INSTANCE", f"up-{number}")
+        programs.append(
+            Program(
+                name=f"source{number}",
+                argv=command,
+                env=env,
+                log=home.logs / f"source{number}.log",
+                ready=grpc_probe(socket_path),
+                needs=("ingest",),
+                # What it has read is settled before it goes.
+                grace=30.0,
+            )
+        )
+    return programs
+
+
+async def _supervise(
+    home: Home,
+    run: Path,
+    port: int,
+    policy_set: str,
+    began: float,
+    sources: Sequence[tuple[str, ...]],
+) -> int:
     environment = dict(os.environ)
     # This process forks while gRPC runs in it; the children exec at once and want none of its fork handling.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
     programs = mesh(home, run, port, policy_set, environment)
+    programs += source_programs(sources, home, run, environment)
     display = Display([program.name for program in programs])
     supervisor = Supervisor(programs, notify=display.show)
     loop = asyncio.get_running_loop()
@@ -259,7 +294,7 @@ class Display:
         return table
 
 
-def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child: ours, and the roots from which this code was imported, installed or not."""
     import services
     import usher

@@ -4,6 +4,7 @@
     python -m bench.drills --database sqlite --kills 5      a short one
     python -m bench.drills --database postgresql --seed 7   other traffic, other moments
     python -m bench.drills queue                            more is offered than fits (has its own --help)
+    python -m bench.drills sources                          every way in at once (has its own --help)
 
 The sender keeps its own books of what it sent and what it was told, uses both doors, and sends again what was not
 acked. Ingest is killed with SIGKILL, every fifth time another service with it, and started again. Afterwards all is
@@ -27,7 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.drills import Result, drill, queue
+from bench.drills import Result, drill, queue, sources
 from tests.servers import PostgresServer
 
 STEPS_AFTER_KILLS = 4
@@ -64,6 +65,8 @@ def main() -> int:
     """Parses arguments, runs the drills, prints what they found."""
     if sys.argv[1:2] == ["queue"]:
         return queue.main(sys.argv[2:])
+    if sys.argv[1:2] == ["sources"]:
+        return sources.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m bench.drills",
         description=__doc__,

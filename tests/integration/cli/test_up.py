@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,12 @@ START_SECONDS = 90
 class Up:
     """A running `usher up`."""
 
-    def __init__(self, home: Path, errors: Path, **variables: str) -> None:
+    def __init__(self, home: Path, errors: Path, *options: str, **variables: str) -> None:
         self.home = home
         self.errors = errors
         with open(errors, "wb") as stderr:
             self.process = subprocess.Popen(
-                command("up", "--home", str(home), "--port", "0"),
+                command("up", "--home", str(home), "--port", "0", *options),
                 cwd=ROOT,
                 env={**environment(), **variables},
                 stdout=subprocess.PIPE,
@@ -109,7 +110,15 @@ def up(tmp_path: Path) -> Iterator[Up]:
     own = tmp_path / "packs"
     own.mkdir()
     (own / "XX_LAW.yaml").write_text(OWN_PACK)
-    up = Up(tmp_path / "home", tmp_path / "stderr", USHER_PACKS_DIR=str(own))
+    followed = tmp_path / "events.jsonl"
+    followed.touch()
+    up = Up(
+        tmp_path / "home",
+        tmp_path / "stderr",
+        "--source",
+        f"file {followed} --follow --name player",
+        USHER_PACKS_DIR=str(own),
+    )
     try:
         up.wait_ready()
         yield up
@@ -147,6 +156,7 @@ MODULES = {
     "services.fraud",
     "services.alerts",
     "services.ingest",
+    "services.ingest.sources",
     "gateway",
 }
 
@@ -184,6 +194,16 @@ def test_a_life_of_the_mesh(up: Up) -> None:
     ).stdout.splitlines()
     assert [finding["rule"] for finding in json.loads(own)["findings"]] == ["XX_LAW.no_ads"]
 
+    with (up.home.parent / "events.jsonl").open("a") as followed:
+        followed.write(json.dumps({**OWN_EVENT, "event_id": "own-2", "timestamp": now}) + "\n")
+
+    def told() -> dict[str, Any]:
+        [line] = usher("sources", "--json", "--home", str(up.home)).stdout.splitlines()
+        return dict(json.loads(line))
+
+    wait_for(lambda: (told()["accepted"], told()["lag_records"]) == (1, 0))
+    assert (told()["source"], told()["kind"]) == ("player", "file")
+
     os.kill(children["services.scoring"], signal.SIGKILL)
     wait_for(
         lambda: (
@@ -204,7 +224,9 @@ def test_a_life_of_the_mesh(up: Up) -> None:
     stopping = [
         line for line in up.errors.read_text().splitlines() if line.endswith((": stopping", ": stopped"))
     ]
-    assert stopping[:4] == ["gateway: stopping", "gateway: stopped", "ingest: stopping", "ingest: stopped"]
+    edge = [f"{name}: {state}" for name in ("gateway", "source1") for state in ("stopping", "stopped")]
+    assert sorted(stopping[:4]) == sorted(edge), "what brings events goes first"
+    assert stopping[4:6] == ["ingest: stopping", "ingest: stopped"]
     assert "killed" not in up.errors.read_text()
 
 

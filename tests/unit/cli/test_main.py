@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[3]
         ),
         *(["alerts", name] for name in ("route", "deliveries", "replay", "incidents")),
         *(["lists", name] for name in ("block", "allow", "limit", "preview", "show", "lift")),
+        *(["source", name] for name in ("kafka", "redis", "file", "stdin")),
         ["failed", "list"],
         ["failed", "show"],
         ["failed", "replay"],
