@@ -93,6 +93,12 @@ MetricsOption = Annotated[
         show_default=False,
     ),
 ]
+BeyondOption = Annotated[
+    bool,
+    typer.Option(
+        "--metrics-beyond-loopback", help="Lets --metrics be another address, for a scraper in the cluster."
+    ),
+]
 PlaintextOption = Annotated[
     bool, typer.Option("--plaintext", help="Allows a server beyond this machine without TLS.")
 ]
@@ -132,6 +138,7 @@ def kafka(
     key_file: KeyFileOption = None,
     tls: TlsOption = None,
     metrics: MetricsOption = None,
+    metrics_beyond_loopback: BeyondOption = False,
 ) -> None:
     """Read Kafka topics as a member of a consumer group.
 
@@ -153,7 +160,20 @@ def kafka(
         "KAFKA_PROPERTIES_FILE": _path(config),
         "KAFKA_PLAINTEXT": "true" if plaintext else "",
     }
-    _run("kafka", settings, schema, name, instance, home, target, tenant, key_file, tls, metrics)
+    _run(
+        "kafka",
+        settings,
+        schema,
+        name,
+        instance,
+        home,
+        target,
+        tenant,
+        key_file,
+        tls,
+        metrics,
+        metrics_beyond_loopback,
+    )
 
 
 @app.command()
@@ -192,6 +212,7 @@ def redis(
     key_file: KeyFileOption = None,
     tls: TlsOption = None,
     metrics: MetricsOption = None,
+    metrics_beyond_loopback: BeyondOption = False,
 ) -> None:
     """Read a Redis stream as a consumer of a group.
 
@@ -213,7 +234,20 @@ def redis(
         "REDIS_START": start.value,
         "REDIS_PLAINTEXT": "true" if plaintext else "",
     }
-    _run("redis", settings, schema, name, instance, home, target, tenant, key_file, tls, metrics)
+    _run(
+        "redis",
+        settings,
+        schema,
+        name,
+        instance,
+        home,
+        target,
+        tenant,
+        key_file,
+        tls,
+        metrics,
+        metrics_beyond_loopback,
+    )
 
 
 @app.command()
@@ -241,6 +275,7 @@ def file(
     key_file: KeyFileOption = None,
     tls: TlsOption = None,
     metrics: MetricsOption = None,
+    metrics_beyond_loopback: BeyondOption = False,
 ) -> None:
     """Read a file of JSON lines, from where it was left.
 
@@ -256,7 +291,20 @@ def file(
         "FILE_FOLLOW": "true" if follow else "",
         "FILE_POSITION": _path(position),
     }
-    _run("file", settings, Schema.JSON, name, instance, home, target, tenant, key_file, tls, metrics)
+    _run(
+        "file",
+        settings,
+        Schema.JSON,
+        name,
+        instance,
+        home,
+        target,
+        tenant,
+        key_file,
+        tls,
+        metrics,
+        metrics_beyond_loopback,
+    )
 
 
 @app.command()
@@ -269,6 +317,7 @@ def stdin(
     key_file: KeyFileOption = None,
     tls: TlsOption = None,
     metrics: MetricsOption = None,
+    metrics_beyond_loopback: BeyondOption = False,
 ) -> None:
     """Read JSON lines from stdin to its end.
 
@@ -278,7 +327,20 @@ def stdin(
       tail -F events.jsonl | usher source stdin --name player
       kcat -C -b kafka:9092 -t events -e | usher source stdin
     """
-    _run("stdin", {}, Schema.JSON, name, instance, home, target, tenant, key_file, tls, metrics)
+    _run(
+        "stdin",
+        {},
+        Schema.JSON,
+        name,
+        instance,
+        home,
+        target,
+        tenant,
+        key_file,
+        tls,
+        metrics,
+        metrics_beyond_loopback,
+    )
 
 
 def command_of(text: str, home: Path) -> tuple[str, ...]:
@@ -315,6 +377,7 @@ def _run(
     key_file: Path | None,
     tls: Path | None,
     metrics: str | None,
+    metrics_beyond_loopback: bool,
 ) -> NoReturn:
     """Becomes the source's process. What was not chosen here may be set in the environment (USHER_SOURCE_*)."""
     with exit_statuses():
@@ -333,6 +396,7 @@ def _run(
             chosen |= {f"INGEST_TLS_{part}": str(tls.absolute() / file) for part, file in files.items()}
         if metrics is not None:
             chosen |= {"SERVER_METRICS_ADDRESS": metrics}
+            chosen |= {"SERVER_METRICS_BEYOND_LOOPBACK": "true" if metrics_beyond_loopback else ""}
             # Nothing is called there; health and metrics come with a server.
             chosen.setdefault("SERVER_ADDRESS", os.environ.get("USHER_SOURCE_SERVER_ADDRESS", "127.0.0.1:0"))
         from cli.up import inherited

@@ -21,6 +21,7 @@ import pytest
 import typer
 import yaml
 
+from cli import sources
 from cli.sinks import app as sinks
 from gateway.settings import GatewaySettings
 from services.alerts.settings import AlertsSettings
@@ -235,8 +236,8 @@ def files_named(process: Process) -> Iterator[tuple[str, str, Mount]]:
         yield variable, value, around[0]
 
 
-class SinkCommand(NamedTuple):
-    """A parsed `usher sink` command."""
+class ClientCommand(NamedTuple):
+    """A parsed `usher sink` or `usher source` command."""
 
     kind: str
     options: dict[str, Any]
@@ -247,10 +248,11 @@ def as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def sink_command(words: list[str]) -> SinkCommand:
+def client_command(words: list[str]) -> ClientCommand:
     """Parses the words of a container as the command itself does; fails for an option that it does not have."""
-    assert words[:4] == ["python", "-m", "cli", "sink"]
-    group = typer.main.get_command(sinks.app)
+    assert words[:3] == ["python", "-m", "cli"]
+    group = typer.main.get_command({"sink": sinks.app, "source": sources.app}[words[3]])
     command = group.commands[words[4]]  # type: ignore[attr-defined]
     context = command.make_context(words[4], list(words[5:]), resilient_parsing=False)
-    return SinkCommand(words[4], {key: value for key, value in context.params.items() if value is not None})
+    given = {key: value for key, value in context.params.items() if value is not None}
+    return ClientCommand(words[4], given)

@@ -14,13 +14,13 @@ from tests.deploy.manifests import (
     SERVICES,
     SETTINGS,
     as_list,
+    client_command,
     compose,
     compose_processes,
     files_named,
-    sink_command,
 )
 
-SINKS = ("sink-kafka", "sink-redis", "sink-webhook")
+CLIENTS = ("sink-kafka", "sink-redis", "sink-webhook", "source-kafka", "source-redis")
 ASKED_BY_GATEWAY = ("ingest", "compliance", "fraud", "alerts")
 """Services that the gateway, on the loopback of the machine, reaches through a published port."""
 
@@ -89,7 +89,7 @@ def test_nothing_else_is_published() -> None:
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
         assert service.get("networks", ["mesh"]) == (
-            ["mesh", "edge"] if name in (*ASKED_BY_GATEWAY, *SINKS) else ["mesh"]
+            ["mesh", "edge"] if name in (*ASKED_BY_GATEWAY, *CLIENTS) else ["mesh"]
         )
 
 
@@ -130,14 +130,15 @@ def test_the_stores_are_what_the_code_asks_for() -> None:
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
 
 
-@pytest.mark.parametrize("name", SINKS)
-def test_sinks_are_optional_and_their_arguments_are_known(name: str) -> None:
+@pytest.mark.parametrize("name", CLIENTS)
+def test_sinks_and_sources_are_optional_and_their_arguments_are_known(name: str) -> None:
     service = compose()["services"][name]
     assert service["profiles"] == [name]
-    command = sink_command(service["command"])
+    command = client_command(service["command"])
     assert command.options["target"] == "dns:///ingest:50051"
     assert is_loopback(split_host_port(command.options["metrics"])[0])
     assert service["volumes"] == [f"./secrets/backend:{command.options['tls']}:ro"]
     named = {str(value) for values in command.options.values() for value in as_list(values)}
     assert {f"/run/secrets/{secret}" for secret in service["secrets"]} <= named
-    assert int(service["stop_grace_period"].removesuffix("s")) >= command.options["timeout"]
+    # A source settles what it has read within 20 s.
+    assert int(service["stop_grace_period"].removesuffix("s")) >= command.options.get("timeout", 25)

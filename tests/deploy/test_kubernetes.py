@@ -14,6 +14,7 @@ from services.common.callers import CALLERS
 from services.common.config import ConfigError
 from services.common.server import LIVENESS
 from services.common.transport import is_loopback, split_host_port
+from services.ingest.sources.settings import SourceSettings
 from tests.deploy.manifests import (
     DEPLOY,
     MODULES,
@@ -23,12 +24,12 @@ from tests.deploy.manifests import (
     SERVICES,
     SETTINGS,
     Process,
+    client_command,
     files_named,
     of_kind,
     processes,
     render,
     rendered,
-    sink_command,
 )
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="installed by `make setup`")
@@ -397,7 +398,7 @@ def test_the_sink_component(tmp_path: Path) -> None:
         and one["metadata"]["name"] == container["envFrom"][0]["configMapRef"]["name"]
     ]
     words = [re.sub(r"\$\((\w+)\)", lambda found: config[found[1]], word) for word in container["args"]]
-    command = sink_command([*container["command"], *words])
+    command = client_command([*container["command"], *words])
     assert command.kind == "webhook"
     assert command.options["target"] == "dns:///ingest:50051"
     assert command.options["tenant"] == config["SINK_TENANT"]
@@ -413,6 +414,53 @@ def test_the_sink_component(tmp_path: Path) -> None:
     assert peers(policies["sink"], "egress", 50051) == {"ingest"}
     assert peers(policies["sink-to-ingest"], "ingress", 50051) == {"sink"}
     assert policies["sink-to-ingest"]["spec"]["podSelector"]["matchLabels"] == {NAME: "ingest"}
+
+
+@pytest.mark.parametrize("kind", ["kafka", "redis"])
+def test_the_source_components(kind: str, tmp_path: Path) -> None:
+    """An overlay with one: what it adds is valid, its arguments are known and make a source, it reaches ingest alone."""
+    name = f"source-{kind}"
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    relative = os.path.relpath(DEPLOY / "k8s", folder.resolve())
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [{relative}/overlays/dev]\ncomponents: [{relative}/components/{name}]\n"
+    )
+    objects = rendered(folder)
+    for one in objects:
+        kubernetes_validate.validate(one, OLDEST_KUBERNETES, strict=True)
+    (deployment,) = [
+        one for one in objects if one["kind"] == "Deployment" and one["metadata"]["name"] == name
+    ]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (config,) = [
+        one["data"]
+        for one in objects
+        if one["kind"] == "ConfigMap"
+        and one["metadata"]["name"] == container["envFrom"][0]["configMapRef"]["name"]
+    ]
+    known = config | {one["name"]: "a-pod" for one in container["env"]}
+    words = [re.sub(r"\$\((\w+)\)", lambda found: known[found[1]], word) for word in container["args"]]
+    command = client_command([*container["command"], *words])
+    assert command.kind == kind
+    assert command.options["target"] == "dns:///ingest:50051"
+    assert (command.options["tenant"], command.options["instance"]) == (config["SOURCE_TENANT"], "a-pod")
+    mounts = [one["mountPath"] for one in container["volumeMounts"]]
+    secret = command.options["config" if kind == "kafka" else "url_file"]
+    files = [command.options["key_file"], command.options["tls"], secret]
+    assert sorted(mounts) == sorted({str(file) if file.name == "tls" else str(file.parent) for file in files})
+    assert str(container["ports"][0]["containerPort"]) == command.options["metrics"].rpartition(":")[2]
+    assert pod["terminationGracePeriodSeconds"] >= SourceSettings.drain_seconds + 5
+    policies = {one["metadata"]["name"]: one for one in objects if one["kind"] == "NetworkPolicy"}
+    assert peers(policies[name], "egress", 50051) == {"ingest"}
+    assert peers(policies[f"{name}-to-ingest"], "ingress", 50051) == {name}
+    assert policies[f"{name}-to-ingest"]["spec"]["podSelector"]["matchLabels"] == {NAME: "ingest"}
+    backend = {method for method, callers in CALLERS.items() if "backend" in callers}
+    assert {
+        "/usher.ingest.v1.IngestService/SubmitEvents",
+        "/usher.ingest.v1.FlowService/ReportSource",
+    } <= backend
 
 
 def test_every_manifest_is_used() -> None:
