@@ -54,6 +54,8 @@ _CREDENTIAL_CHANGES = frozenset(
 _TITLES = frozenset({"access", "play", "download", "bulk_download"})
 _STREAMING = frozenset({"play", "pause", "seek", "heartbeat", "stop", "error"})
 _BURST_MS = 10 * MINUTE_MS
+# Equal to calling a named tuple's class, for a third of the cost.
+_tuple = tuple.__new__
 
 
 class Counts:
@@ -129,12 +131,12 @@ def plan(
     """
     user, device = event.user_id, event.device_id
     reads: tuple[Read, ...] = (
-        Read(FAILURES_OF_ACCOUNT, user, HOUR_MS, event_id),
-        Read(FAILURES_ON_DEVICE, device, HOUR_MS, event_id),
-        Read(FAILURES_AT_ADDRESS, address, HOUR_MS, event_id),
-        Read(FAILED_AT_ADDRESS, address, HOUR_MS, user),
-        Read(TITLES_OF_ACCOUNT, user, HOUR_MS, event.content_id),
-        Read(EXPORTS_OF_ACCOUNT, user, DAY_MS, event_id),
+        _tuple(Read, (FAILURES_OF_ACCOUNT, user, HOUR_MS, event_id)),
+        _tuple(Read, (FAILURES_ON_DEVICE, device, HOUR_MS, event_id)),
+        _tuple(Read, (FAILURES_AT_ADDRESS, address, HOUR_MS, event_id)),
+        _tuple(Read, (FAILED_AT_ADDRESS, address, HOUR_MS, user)),
+        _tuple(Read, (TITLES_OF_ACCOUNT, user, HOUR_MS, event.content_id)),
+        _tuple(Read, (EXPORTS_OF_ACCOUNT, user, DAY_MS, event_id)),
     )
     adds: tuple[Add, ...] = ()
     if titled and event.content_id:

@@ -11,7 +11,7 @@ from services.common.policy import PolicySet, PolicySetCache
 from services.fraud.memory import NOTHING_KNOWN, Observation
 from services.fraud.parameters import Parameters, parse
 from services.fraud.request import FOLD_ONLY, OLD, SUPPRESSED, Item
-from services.fraud.signals import ALONE, NO_SIGNALS, Assessor, Standing, compile_assessor
+from services.fraud.signals import ALONE, Assessor, Standing, compile_assessor, packed_row
 from usher.policy.v1 import policy_pb2
 
 _KEPT = 4
@@ -37,28 +37,28 @@ def answer(
     assess: Assessor,
     items: Iterable[tuple[Item, Observation]],
     standing: Callable[[str, Observation], Standing],
-) -> tuple[list[float], list[bytes]]:
-    """Signals, row by row, and assessments of items with what was known before each.
+) -> tuple[bytes, list[bytes]]:
+    """Signals and assessments of items with what was known before each.
+
+    The signals are a serialised AssessEventsResponse: field 1, a piece a row, so that no number becomes an object.
 
     A suppressed item and one that is only folded into the memory are answered with nothing; an old one by its address
     alone.
     """
-    signals: list[float] = []
+    signals: list[bytes] = []
     assessments: list[bytes] = []
     for item, seen in items:
         if item.item_flags & (FOLD_ONLY | SUPPRESSED):
-            signals += NO_SIGNALS
-            assessments.append(b"")
-            continue
-        if item.item_flags & OLD:
+            assessment = b""
+        elif item.item_flags & OLD:
             bare = item._replace(sighting=item.sighting._replace(place=b"", stream=""), act=0)
-            row, assessment = assess(NOTHING_KNOWN, bare, ALONE)
+            _, assessment = assess(NOTHING_KNOWN, bare, ALONE)
         else:
             alone = not seen.component
-            row, assessment = assess(seen, item, ALONE if alone else standing(item.sighting.user, seen))
-        signals += row
+            _, assessment = assess(seen, item, ALONE if alone else standing(item.sighting.user, seen))
+        signals.append(packed_row(assessment))
         assessments.append(assessment)
-    return signals, assessments
+    return b"".join(signals), assessments
 
 
 class Engines:

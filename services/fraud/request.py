@@ -25,6 +25,9 @@ DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 LATEST_MS = 4_133_980_800_000
 """2101-01-01T00:00:00Z."""
+_LATEST_S = LATEST_MS // 1000
+# Equal to calling a named tuple's class, for a third of the cost.
+_tuple = tuple.__new__
 
 CARRIER_ACCURACY_KM = 500
 """Least accuracy of the place of a carrier's shared address, kilometres."""
@@ -161,28 +164,30 @@ def read_items(events: Sequence[bytes], columns: Columns, start: int, stop: int)
         # A running stream asks the windows nothing: they were asked when it began.
         quiet = streaming and not titled and not sensitive
         reads, adds = ((), ()) if quiet else plan(event, event_id, address, act, sensitive, titled)
-        created = account.created_time.seconds if account.HasField("created_time") else 0
-        sighting = Sighting(
-            event_id,
-            user,
-            device,
-            event.payment_fingerprint,
-            address,
-            account.household_id,
-            time_ms,
-            place,
-            account.email_domain,
-            account.signup_ip_address,
-            created * 1000 if 0 < created < LATEST_MS // 1000 else 0,
-            act,
-            event.stream_id if streaming else "",
-            ended,
-            reads,
-            adds,
+        created = account.created_time.seconds
+        sighting = _tuple(
+            Sighting,
+            (
+                event_id,
+                user,
+                device,
+                event.payment_fingerprint,
+                address,
+                account.household_id,
+                time_ms,
+                place,
+                account.email_domain,
+                account.signup_ip_address,
+                created * 1000 if 0 < created < _LATEST_S else 0,
+                act,
+                event.stream_id if streaming else "",
+                ended,
+                reads,
+                adds,
+            ),
         )
-        items.append(
-            Item(sighting, event.region, country, place_flags, item_flags, act, account.stream_limit)
-        )
+        limit = account.stream_limit
+        items.append(_tuple(Item, (sighting, event.region, country, place_flags, item_flags, act, limit)))
     return items
 
 

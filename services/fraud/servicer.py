@@ -84,15 +84,19 @@ class FraudServicer(fraud_pb2_grpc.FraudServiceServicer):
             [(item.sighting.user, known) for item, known in zip(items, seen, strict=True) if known.component],
             engine.parameters.rings,
         )
-        response = fraud_pb2.AssessEventsResponse(signal_width=SIGNAL_WIDTH)
+        rows: list[bytes] = []
+        assessed: list[bytes] = []
         standing = partial(self._book.standing, tenant)
         for start in range(0, len(items), SLICE):
             if start:
                 await asyncio.sleep(0)
             part = zip(items[start : start + SLICE], seen[start : start + SLICE], strict=True)
             signals, assessments = answer(engine.assess, part, standing)
-            response.signals.extend(signals)
-            response.assessments.extend(assessments)
+            rows.append(signals)
+            assessed += assessments
+        response = fraud_pb2.AssessEventsResponse.FromString(b"".join(rows))
+        response.signal_width = SIGNAL_WIDTH
+        response.assessments.extend(assessed)
         return response
 
     async def Restore(self, request: fraud_pb2.RestoreRequest, context: Any) -> fraud_pb2.RestoreResponse:

@@ -33,6 +33,7 @@ class Sharing(NamedTuple):
 
 
 NOT_SHARED = Sharing(0, 0, 0, 0.0, 0.0)
+_ALONE_HERE = NOT_SHARED._replace(places=1)
 
 
 def streaming(seen: Observation, sighting: Sighting, limit: int, parameters: SharingParameters) -> Sharing:
@@ -44,16 +45,21 @@ def streaming(seen: Observation, sighting: Sighting, limit: int, parameters: Sha
     if sighting.ended:
         return NOT_SHARED
     now = sighting.time_ms
-    alive = [
-        stream
-        for stream in seen.streams
-        if abs(now - stream.last_ms) <= ALIVE_MS and stream.ended_ms < stream.last_ms
-    ]
+    alive = []
+    day = []
+    devices_of_day = {sighting.device}
+    for stream in seen.streams:
+        age = abs(now - stream.last_ms)
+        if age <= DAY_MS:
+            day.append(stream)
+            devices_of_day.add(stream.device)
+            if age <= ALIVE_MS and stream.ended_ms < stream.last_ms:
+                alive.append(stream)
+    if not alive and len(devices_of_day) < parameters.resale_places.start:
+        return _ALONE_HERE if sighting.address else NOT_SHARED
     here = _network(sighting.address)
     places = {here, *(_network(stream.address) for stream in alive)} - {""}
-    day = [stream for stream in seen.streams if abs(now - stream.last_ms) <= DAY_MS]
     places_of_day = {here, *(_network(stream.address) for stream in day)} - {""}
-    devices_of_day = {sighting.device, *(stream.device for stream in day)}
     over = max(0, len(alive) + 1 - limit) if limit else 0
     at_home = seen.address_days.bit_count() >= REGULAR_DAYS
     away = len(places) - 1

@@ -28,7 +28,6 @@ from usher.fraud.v1 import fraud_pb2
 
 SIGNAL_WIDTH = 28
 """Numbers an event: usher.decision.v1.SignalIndex."""
-NO_SIGNALS = (0.0,) * SIGNAL_WIDTH
 
 _COUNTRY_HIDDEN = VPN | TOR | RELAY | SPECIAL
 _SPEAKING = HOSTING | VPN | TOR
@@ -74,9 +73,18 @@ EU_MEMBERS = frozenset(
 UNKNOWN_REGION = "ZZ"
 """ISO 3166-1 user-assigned: the sender does not know."""
 
-# Field 1 (signals), packed: what protobuf writes for as many floats. Trailing zeros are left out.
-_SIGNALS = [struct.Struct(f"<BB{width}f") for width in range(SIGNAL_WIDTH + 1)]
+_ROW = struct.Struct(f"<{SIGNAL_WIDTH}f")
+# Field 1 (signals), packed, of an assessment and of an answer alike; its length takes one byte.
 _SIGNALS_TAG = (1 << 3) | 2
+_WHOLE_ROW = bytes((_SIGNALS_TAG, _ROW.size))
+_NO_ROW = _WHOLE_ROW + bytes(_ROW.size)
+
+
+def packed_row(assessment: bytes) -> bytes:
+    """All signals of an assessment that `Assessor` gave, as a piece of AssessEventsResponse.signals."""
+    if not assessment:
+        return _NO_ROW
+    return _WHOLE_ROW + assessment[2 : 2 + assessment[1]].ljust(_ROW.size, b"\0")
 
 
 class RingOfAccount(NamedTuple):
@@ -225,11 +233,9 @@ def compile_assessor(parameters: Parameters) -> Assessor:
         ):
             place_risk, evidence = place_evidence(region, country, flags, moved)
 
+        # An event that asked the windows nothing, as a running stream's, is told nothing of them.
         counts = seen.counts or _NO_COUNTS
-        failures = counts[Counts.ACCOUNT_FAILURES]
-        device_failures = counts[Counts.DEVICE_FAILURES]
-        failed_here = counts[Counts.FAILED_AT_ADDRESS]
-        titles, exports = counts[Counts.TITLES], counts[Counts.EXPORTS]
+        failures, device_failures, failures_here, failed_here, titles, exports = counts[:BASIC]
         found: list[Said] = []
         values: tuple[float, ...]
         if seen.device_accounts >= network.device_accounts.start:
@@ -239,7 +245,7 @@ def compile_assessor(parameters: Parameters) -> Assessor:
             risk = network.payment_accounts.risk(seen.payment_accounts)
             found.append((risk, code.REASON_CODE_SHARED_PAYMENT, (seen.payment_accounts + 1,), ()))
         if failed_here >= network.address_failed_accounts.start:
-            values = (failed_here, counts[Counts.ADDRESS_FAILURES])
+            values = (failed_here, failures_here)
             risk = network.address_failed_accounts.risk(failed_here)
             found.append((risk, code.REASON_CODE_CREDENTIAL_STUFFING, values, ()))
         if device_failures >= network.device_failures.start:
@@ -317,7 +323,7 @@ def compile_assessor(parameters: Parameters) -> Assessor:
             seen.payment_accounts,
             seen.address_accounts,
             failures,
-            counts[Counts.ADDRESS_FAILURES],
+            failures_here,
             device_failures,
             failed_here,
             ring_members,
@@ -340,12 +346,12 @@ def compile_assessor(parameters: Parameters) -> Assessor:
             standing.confirmed_neighbours,
             confirmed,
         )
-        if not any(row):
+        # Trailing zeros are left out, as whole floats.
+        numbers = _ROW.pack(*row).rstrip(b"\0")
+        if not numbers:
             return row, b""
-        width = SIGNAL_WIDTH
-        while not row[width - 1]:
-            width -= 1
-        packed = _SIGNALS[width].pack(_SIGNALS_TAG, width * 4, *row[:width])
+        width = (len(numbers) + 3) // 4
+        packed = bytes((_SIGNALS_TAG, width * 4)) + numbers.ljust(width * 4, b"\0")
         if evidence or ring_id:
             evidence.sort(key=lambda reason: -reason.points)
             # Protobuf merges concatenated messages: the rest follows in the order of field numbers.
