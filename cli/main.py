@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from cli import alerts, compliance, consent, failed, fraud, front, inspection, lists, scoring, sources
+from cli import (
+    alerts,
+    compliance,
+    consent,
+    failed,
+    feedback,
+    fraud,
+    front,
+    inspection,
+    lists,
+    scoring,
+    sources,
+)
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, exit_statuses, leave
 from cli.home import DEFAULT_HOME, Home
 from cli.options import HomeOption, TargetOption, TenantOption
@@ -38,6 +50,7 @@ app.add_typer(alerts.app)
 app.add_typer(lists.app)
 app.add_typer(scoring.app)
 app.add_typer(failed.app)
+app.add_typer(feedback.app)
 app.add_typer(fraud.app)
 app.add_typer(front.keys)
 app.add_typer(front.app)

@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway import alerts, consents, fraud, live, schemas, senders
+from gateway import alerts, consents, feedback, fraud, live, schemas, senders
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
 from gateway.failed import failed_routes
@@ -45,9 +45,12 @@ from services.common.transport import MAX_MESSAGE_BYTES
 from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 
 TENANT_HEADER = "x-usher-tenant"
-IDEMPOTENT = tuple(
-    f"/usher.ingest.v1.IngestService/{method}"
-    for method in ("SubmitEvents", "DecideEvents", "GetDecision", "ListDecisions", "GetAccounting")
+IDEMPOTENT = (
+    *(
+        f"/usher.ingest.v1.IngestService/{method}"
+        for method in ("SubmitEvents", "DecideEvents", "GetDecision", "ListDecisions", "GetAccounting")
+    ),
+    *feedback.IDEMPOTENT,
 )
 """What the channel to ingest may repeat: ingest is idempotent by (tenant, event_id)."""
 
@@ -320,6 +323,7 @@ def create_app(
     async def metrics() -> Response:
         return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
+    feedback.add_routes(app, settings, ingest_channel, tenant_of)
     if compliance_channel is not None:
         consents.add_routes(app, settings, compliance_channel, tenant_of)
     if alerts_channel is not None:

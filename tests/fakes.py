@@ -33,6 +33,7 @@ from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
 from usher.ingest.v1 import (
+    accounts_pb2_grpc,
     enforcement_pb2_grpc,
     flow_pb2_grpc,
     ingest_pb2,
@@ -266,6 +267,11 @@ class FakeScoring(Programme, scoring_pb2_grpc.ScoringServiceServicer):
         """Users who were in two calls at once: none may be."""
         self._at_work: Counter[str] = Counter()
 
+    async def DescribeProfile(
+        self, request: scoring_pb2.DescribeProfileRequest, context: Any
+    ) -> scoring_pb2.DescribeProfileResponse:
+        return scoring_pb2.DescribeProfileResponse(sentences=[f"{len(request.profile)} bytes"])
+
     async def DecideEvents(
         self, request: scoring_pb2.DecideEventsRequest, context: Any
     ) -> scoring_pb2.DecideEventsResponse:
@@ -424,6 +430,7 @@ class Front:
         self.policy = policy_pb2_grpc.PolicyServiceStub(channel)
         self.labels = labels_pb2_grpc.LabelServiceStub(channel)
         self.enforcement = enforcement_pb2_grpc.EnforcementServiceStub(channel)
+        self.accounts = accounts_pb2_grpc.AccountServiceStub(channel)
         self.lists = lists_pb2_grpc.ListServiceStub(channel)
         self.subjects = subject_pb2_grpc.SubjectDataServiceStub(channel)
         self.keys = keys_pb2_grpc.KeyServiceStub(channel)

@@ -43,6 +43,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "sentry",
             "senders",
             "servicer_control",
+            "servicer_accounts",
             "servicer_flow",
             "servicer_keys",
             "shards",

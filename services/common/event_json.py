@@ -436,6 +436,7 @@ _ACCOUNT = _fields(
     ("household_id", _identifier),
     ("registered_devices", _count(_UINT32_MAX)),
     ("second_factor_enrolled", _truth),
+    ("plan", _identifier),
 )
 _PHASES = {"intent": event_pb2.PHASE_INTENT, "occurred": event_pb2.PHASE_OCCURRED}
 _ORIGINS = {"live": event_pb2.ORIGIN_LIVE, "import": event_pb2.ORIGIN_IMPORT}
@@ -978,6 +979,11 @@ def _day(number: int) -> str:
     return date.fromordinal(number + 719_163).isoformat()
 
 
+def account_to_json(facts: event_pb2.AccountFacts) -> dict[str, Any]:
+    """Returns account facts as JSON values, under the names that an event has for them."""
+    return _to_json(facts, _SHOWN_ACCOUNT)
+
+
 def _shown(fields: Mapping[str, _Field], **children: dict[str, Any]) -> dict[str, Any]:
     """Name in the contract -> (name written, fields of a nested object)."""
     return {field.name: (name, children.get(field.name)) for name, field in fields.items()}
@@ -997,6 +1003,7 @@ _SHOWN_EVENT = _shown(
         retention=_shown(_RETENTION),
     ),
 )
+_SHOWN_ACCOUNT = _shown(_ACCOUNT)
 _PHASE_NAMES = {number: name for name, number in _PHASES.items()}
 _ORIGIN_NAMES = {number: name for name, number in _ORIGINS.items()}
 

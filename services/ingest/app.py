@@ -42,12 +42,14 @@ from services.ingest.servicer import (
     account,
     add_ingest_to_server,
 )
+from services.ingest.servicer_accounts import ACCOUNTS, AccountServicer
 from services.ingest.servicer_control import LABELS, LISTS, LabelServicer, ListServicer
 from services.ingest.servicer_enforcement import ENFORCEMENT, EnforcementServicer
 from services.ingest.servicer_flow import FLOW, FlowServicer
 from services.ingest.servicer_keys import KEYS, KeyServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
+from services.ingest.store_accounts import AccountStore
 from services.ingest.store_enforcement import EnforcementStore
 from services.ingest.store_flow import FlowStore
 from services.ingest.store_keys import KeyStore
@@ -58,6 +60,7 @@ from services.ingest.stores import open_store
 from services.ingest.vault import Vault, parse_keys
 from usher.alerts.v1 import alerts_pb2
 from usher.ingest.v1 import (
+    accounts_pb2_grpc,
     enforcement_pb2_grpc,
     flow_pb2_grpc,
     keys_pb2_grpc,
@@ -187,6 +190,14 @@ class Ingest:
         key_servicer = KeyServicer(key_store, self._senders, clock)
         flow = FlowServicer(self._store, self._flow, clock)
         enforcement = EnforcementServicer(EnforcementStore(self._store), clock)
+        account_servicer = AccountServicer(
+            AccountStore(self._store),
+            self._erased,
+            peers,
+            self._pipeline.forget,
+            lambda: self._policy.policy_set,
+            clock,
+        )
         self.services = [
             Service(add_ingest_to_server, self.servicer, INGEST),
             self.subjects,
@@ -196,6 +207,7 @@ class Ingest:
             Service(enforcement_pb2_grpc.add_EnforcementServiceServicer_to_server, enforcement, ENFORCEMENT),
             Service(keys_pb2_grpc.add_KeyServiceServicer_to_server, key_servicer, KEYS),
             Service(flow_pb2_grpc.add_FlowServiceServicer_to_server, flow, FLOW),
+            Service(accounts_pb2_grpc.add_AccountServiceServicer_to_server, account_servicer, ACCOUNTS),
         ]
         """What the server hosts."""
         self.authorise = self._senders.authorise

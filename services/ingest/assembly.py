@@ -284,6 +284,7 @@ def _change_profiles(
                 body,
                 before.last_position,
                 tuple(waiting[:room]),
+                before.facts,
             )
         )
     return truncated

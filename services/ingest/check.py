@@ -201,6 +201,7 @@ def _account_well_formed(account: event_pb2.AccountFacts) -> bool:
     household, domain, signup = account.household_id, account.email_domain, account.signup_ip_address
     return (
         (not household or _IDENTIFIER.fullmatch(household) is not None)
+        and (not account.plan or _IDENTIFIER.fullmatch(account.plan) is not None)
         and (not domain or _DOMAIN.fullmatch(domain) is not None)
         and (not signup or _address_reason(signup) is None)
         and MIN_TIME_S <= account.created_time.seconds < MAX_TIME_S
@@ -440,9 +441,18 @@ _read_cached = lru_cache(maxsize=8_192)(_read)
 _read_large = lru_cache(maxsize=32)(_read)
 
 
+def account_violations(account: event_pb2.AccountFacts) -> list[FieldViolation]:
+    """Everything that is wrong with facts of an account; the fields are named as an event's ("account.plan")."""
+    found: list[FieldViolation] = []
+    _check_account(account, found)
+    return found
+
+
 def _check_account(account: event_pb2.AccountFacts, found: list[FieldViolation]) -> None:
     if account.household_id and not _IDENTIFIER.fullmatch(account.household_id):
         found.append(_identifier("account.household_id", account.household_id))
+    if account.plan and not _IDENTIFIER.fullmatch(account.plan):
+        found.append(_identifier("account.plan", account.plan))
     if account.email_domain and not _DOMAIN.fullmatch(account.email_domain):
         found.append(
             FieldViolation(

@@ -80,6 +80,7 @@ class Item:
         "payload",
         "payment",
         "replay_of",
+        "sent",
         "started",
         "tenant",
         "trace",
@@ -123,7 +124,10 @@ class Item:
         self.payment = payment
         """Fingerprint of the payment instrument; empty where the event has none."""
         self.fingerprint = fingerprint
+        self.sent = payload
+        """The event as its sender told it, sanitised and serialised."""
         self.payload = payload
+        """The same with the kept facts of its account: what is decided about and stored."""
         self.event_ms = event_ms
         self.event_class = event_class
         self.flags = flags

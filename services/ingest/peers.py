@@ -33,6 +33,7 @@ EVALUATE = "/usher.compliance.v1.ComplianceService/EvaluateEvents"
 ASSESS = "/usher.fraud.v1.FraudService/AssessEvents"
 RESTORE = "/usher.fraud.v1.FraudService/Restore"
 DECIDE = "/usher.scoring.v1.ScoringService/DecideEvents"
+DESCRIBE = "/usher.scoring.v1.ScoringService/DescribeProfile"
 RAISE = "/usher.alerts.v1.AlertsService/RaiseAlerts"
 
 _PATIENT_S = 10.0
@@ -157,6 +158,9 @@ class Peers:
         self._decide = _method(
             scoring, DECIDE, scoring_pb2.DecideEventsRequest, scoring_pb2.DecideEventsResponse
         )
+        self._describe = _method(
+            scoring, DESCRIBE, scoring_pb2.DescribeProfileRequest, scoring_pb2.DescribeProfileResponse
+        )
         self._load = {
             name: _method(channel, LOAD, policy_pb2.LoadPolicySetRequest, policy_pb2.LoadPolicySetResponse)
             for name, channel in (("compliance", compliance), ("fraud", fraud), ("scoring", scoring))
@@ -195,6 +199,10 @@ class Peers:
         """scoring.DecideEvents. Raises AwayError."""
         seconds = self.scoring.timeout(timeout, patient=patient)
         return await self.scoring.ask(lambda: self._decide(request, timeout=seconds))
+
+    async def describe(self, request: Any) -> Any:
+        """scoring.DescribeProfile. Raises AwayError."""
+        return await self.scoring.ask(lambda: self._describe(request, timeout=self.scoring.timeout(None)))
 
     async def load_policy_set(self, policy_set: str, seconds: float) -> dict[str, UsherError]:
         """Has the services load a set before anything is decided under it, for at most so long.

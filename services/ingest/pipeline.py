@@ -31,7 +31,7 @@ from services.common.errors import (
     UsherError,
 )
 from services.common.telemetry import NEW_TRACE, Telemetry, TraceContext
-from services.ingest import degrade, listed, wire
+from services.ingest import accounts, degrade, listed, wire
 from services.ingest.assembly import Answers, assemble, positions_of
 from services.ingest.fair_queue import FairQueue
 from services.ingest.faults import crash_point
@@ -343,6 +343,9 @@ class Pipeline:
                     return
             crash_point("look_up.after")
             profiles = {i.user_key: rows[i.user_key] or NO_PROFILE for i in items}
+            for item in items:
+                # From the sender's bytes each time: after a lost race the facts may be others.
+                item.payload = accounts.carry(item.sent, profiles[item.user_key].facts)
             times.append(time.perf_counter())
             crash_point("ask.before")
             batch_ms, policy_set = self._clock.now_ms(), self._policy.policy_set
@@ -551,7 +554,7 @@ class Pipeline:
             failed = failed_event(
                 item.tenant,
                 item.event_id,
-                item.payload,
+                item.sent,
                 [FieldViolation(error.field, error.reason, error.message)],
                 self._clock.now_ms(),
                 component=component,

@@ -33,6 +33,8 @@ class Profile(NamedTuple):
     devices: bytes
     backlog: bytes
     body: bytes
+    facts: bytes = b""
+    """Serialised usher.event.v1.AccountFacts that the platform told; decisions carry it on."""
 
 
 NO_PROFILE = Profile(0, 0, 0, b"", b"", b"")
@@ -91,6 +93,8 @@ class ProfileChange(NamedTuple):
     """As it was read; the commit moves it to the viewer's newest decision."""
     unfolded: tuple[int, ...] = ()
     """Indices in Commit.decided whose positions join the backlog."""
+    facts: bytes = b""
+    """As they were read: a commit does not write them."""
 
 
 @dataclass(slots=True)

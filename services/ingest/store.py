@@ -146,6 +146,10 @@ class Store(abc.ABC):
         crash_point("commit.after")
         return Committed(list(range(first, first + len(bodies))), bodies, profiles, outbox_ids)
 
+    def new_profile_id(self) -> dict[str, int]:
+        """Column values that give a new profile its row id, where the database does not."""
+        return {}
+
     def give_position(self, connection: sa.Connection, number: int = 1) -> int:
         """Gives out positions to a transaction, which holds the head row's lock until its end; returns the first."""
         return self._allocate(connection, number, 0)[0]

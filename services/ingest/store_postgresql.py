@@ -49,9 +49,14 @@ class PostgresqlStore(Store):
                 bytes(row[0]): bytes(row[1]) for row in _select(raw, "key, fingerprint", "inbox", keys)
             }
             profiles = {
-                bytes(row[0]): Profile(row[1], row[2], row[3], bytes(row[4]), bytes(row[5]), bytes(row[6]))
+                bytes(row[0]): Profile(
+                    row[1], row[2], row[3], bytes(row[4]), bytes(row[5]), bytes(row[6]), bytes(row[7] or b"")
+                )
                 for row in _select(
-                    raw, "key, id, version, last_position, devices, backlog, body", "profiles", user_keys
+                    raw,
+                    "key, id, version, last_position, devices, backlog, body, facts",
+                    "profiles",
+                    user_keys,
                 )
             }
         return LookUp(receipts, pending, profiles)
@@ -136,7 +141,9 @@ class PostgresqlStore(Store):
             ],
         )
         after = {
-            change.key: Profile(change.row_id, change.version + 1, last, change.devices, backlog, change.body)
+            change.key: Profile(
+                change.row_id, change.version + 1, last, change.devices, backlog, change.body, change.facts
+            )
             for change, last, backlog in moved
         }
         replaced = raw.execute(

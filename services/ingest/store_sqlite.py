@@ -43,6 +43,9 @@ class SqliteStore(Store):
             newest = connection.exec_driver_sql("SELECT max(id) FROM profiles").scalar()
         self._profile_ids = itertools.count((newest or 0) + 1)
 
+    def new_profile_id(self) -> dict[str, int]:
+        return {"id": next(self._profile_ids)}
+
     def look_up(self, keys: Sequence[bytes], user_keys: Sequence[bytes]) -> LookUp:
         with self.database.reading() as connection, driver_errors():
             raw = _raw(connection)
@@ -58,11 +61,17 @@ class SqliteStore(Store):
             }
             profiles = {
                 bytes.fromhex(key): Profile(
-                    row_id, version, last, bytes.fromhex(devices), bytes.fromhex(backlog), bytes.fromhex(body)
+                    row_id,
+                    version,
+                    last,
+                    bytes.fromhex(devices),
+                    bytes.fromhex(backlog),
+                    bytes.fromhex(body),
+                    bytes.fromhex(facts),
                 )
-                for key, row_id, version, last, devices, backlog, body in _rows(
+                for key, row_id, version, last, devices, backlog, body, facts in _rows(
                     raw,
-                    "hex(key), id, version, last_position, hex(devices), hex(backlog), hex(body)",
+                    "hex(key), id, version, last_position, hex(devices), hex(backlog), hex(body), hex(facts)",
                     "profiles",
                     "key",
                     user_keys,
@@ -127,7 +136,9 @@ class SqliteStore(Store):
         for change, last, backlog in moved_profiles(commit, first):
             row_id = change.row_id or next(self._profile_ids)
             version = change.version + 1
-            after[change.key] = Profile(row_id, version, last, change.devices, backlog, change.body)
+            after[change.key] = Profile(
+                row_id, version, last, change.devices, backlog, change.body, change.facts
+            )
             if change.row_id:
                 moved.append((row_id, version, last, change.devices, backlog, change.body))
             else:

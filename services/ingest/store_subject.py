@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from services.common.clock import utc_now_ms
 from services.common.erased import Entry, Erased, ErasedRows, State, subject_of
-from services.common.event_json import event_to_json
+from services.common.event_json import account_to_json, event_to_json
 from services.common.render import decision_to_json
 from services.common.subject_data import Retained, Rows, Rule, Subject, as_word, rule_for
 from services.ingest import receipts, store_subject_lists, tables
@@ -78,6 +78,9 @@ class IngestSubjects:
         lists = await read(store_subject_lists.export, self._store, subject, ids)
         for name, rows in lists.items():
             yield name, rows
+        facts = await read(self._facts, subject)
+        if facts:
+            yield "account_facts", [facts]
         body = await read(self._profile, subject)
         if body:
             yield body
@@ -150,6 +153,14 @@ class IngestSubjects:
         with self._database.reading() as connection:
             body = connection.execute(sa.select(p.body).where(p.key == key)).scalar()
         return None if body is None else bytes(body)
+
+    def _facts(self, subject: Subject) -> dict[str, Any]:
+        p = tables.profiles.c
+        with self._database.reading() as connection:
+            found = connection.execute(
+                sa.select(p.facts).where(p.key == receipts.user_key(subject.tenant, subject.user_id))
+            ).scalar()
+        return account_to_json(event_pb2.AccountFacts.FromString(bytes(found))) if found else {}
 
     def _failed(self, subject: Subject) -> list[tuple[int, ingest_pb2.FailedEvent]]:
         return [

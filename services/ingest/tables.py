@@ -71,6 +71,10 @@ profiles = sa.Table(
     ),
     sa.Column("backlog", sa.LargeBinary, nullable=False, comment="positions not yet folded, 8 bytes each"),
     sa.Column("body", sa.LargeBinary, nullable=False, comment="scoring's profile, opaque"),
+    sa.Column(
+        "facts", sa.LargeBinary, comment="serialised usher.event.v1.AccountFacts, told by the platform"
+    ),
+    sa.Column("fact_times", sa.LargeBinary, comment="serialised usher.ingest.v1.AccountFactTimes"),
 )
 
 failed = sa.Table(

@@ -7,6 +7,7 @@ https://protobuf.dev/programming-guides/encoding/#last-one-wins), which costs a 
 from __future__ import annotations
 
 from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
 from usher.ingest.v1 import ingest_pb2
 
 _VARINT = 0
@@ -61,6 +62,9 @@ PLACE_DATA = _tag(_D, "place_data", _LENGTH)
 COUNTRY = _tag(_D, "country", _LENGTH)
 PLACE_FLAGS = _tag(_D, "place_flags", _VARINT)
 ASN = _tag(_D, "asn", _VARINT)
+
+ACCOUNT = _tag(event_pb2.Event, "account", _LENGTH)
+"""Of an event, not of a decision."""
 
 
 def packed(tag: bytes, values: list[int] | tuple[int, ...]) -> bytes:

@@ -50,7 +50,7 @@ class Engine:
         trees, normals = read_trees(
             part(policy_pb2.PART_KIND_MODEL_CARD, "trees"), self.model.card["sha256"], features.WIDTH
         )
-        self._models = factors.Models(self.model, Explainer(trees), normals, self.rules.cold_events)
+        self.models = factors.Models(self.model, Explainer(trees), normals, self.rules.cold_events)
         self.unexplained = 0
         """Decisions whose factors could not be computed, since the start."""
 
@@ -182,7 +182,7 @@ class Engine:
 
     def _add_factors(self, told: decision_pb2.Decision, inputs: Inputs, i: int) -> None:
         try:
-            told.factors.extend(factors.factors(self._models, inputs, i, self.rules.most_factors))
+            told.factors.extend(factors.factors(self.models, inputs, i, self.rules.most_factors))
         except Exception as error:  # noqa: BLE001  the decision stands, whatever its explanation runs into
             told.explanation_failed = True
             self.unexplained += 1

@@ -8,6 +8,7 @@ from typing import Any, cast
 from services.common.errors import FieldViolation, InvalidArgument
 from services.common.telemetry import keep_current_trace
 from services.scoring import features
+from services.scoring.describe import describe
 from services.scoring.engine import Engines
 from usher.decision.v1 import decision_pb2
 from usher.scoring.v1 import scoring_pb2, scoring_pb2_grpc
@@ -80,6 +81,11 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
                 for number, one in enumerate(rules.segments, 1)
             ]
         )
+
+    async def DescribeProfile(
+        self, request: scoring_pb2.DescribeProfileRequest, context: Any
+    ) -> scoring_pb2.DescribeProfileResponse:
+        return describe(await self._engines.get(request.policy_set), request)
 
 
 def check(request: scoring_pb2.DecideEventsRequest) -> None:

@@ -157,7 +157,7 @@ class Event(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., user_id: _Optional[str] = ..., device_id: _Optional[str] = ..., content_id: _Optional[str] = ..., event_type: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., region: _Optional[str] = ..., is_eu: _Optional[bool] = ..., has_consent: _Optional[bool] = ..., ip_address: _Optional[str] = ..., subscription_plan: _Optional[str] = ..., error_code: _Optional[str] = ..., metadata_json: _Optional[bytes] = ..., phase: _Optional[_Union[Phase, str]] = ..., intent_event_id: _Optional[str] = ..., origin: _Optional[_Union[Origin, str]] = ..., import_id: _Optional[str] = ..., user_agent: _Optional[str] = ..., session_id: _Optional[str] = ..., stream_id: _Optional[str] = ..., payment_fingerprint: _Optional[str] = ..., data_volume_bytes: _Optional[int] = ..., time_zone: _Optional[str] = ..., account: _Optional[_Union[AccountFacts, _Mapping]] = ..., privacy: _Optional[_Union[PrivacyFacts, _Mapping]] = ..., unmapped: _Optional[_Union[Unmapped, _Mapping]] = ..., unknown_json: _Optional[bytes] = ...) -> None: ...
 
 class AccountFacts(_message.Message):
-    __slots__ = ("created_time", "email_domain", "email_verified", "signup_ip_address", "trial", "chargebacks", "stream_limit", "household_id", "registered_devices", "second_factor_enrolled")
+    __slots__ = ("created_time", "email_domain", "email_verified", "signup_ip_address", "trial", "chargebacks", "stream_limit", "household_id", "registered_devices", "second_factor_enrolled", "plan")
     CREATED_TIME_FIELD_NUMBER: _ClassVar[int]
     EMAIL_DOMAIN_FIELD_NUMBER: _ClassVar[int]
     EMAIL_VERIFIED_FIELD_NUMBER: _ClassVar[int]
@@ -168,6 +168,7 @@ class AccountFacts(_message.Message):
     HOUSEHOLD_ID_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_DEVICES_FIELD_NUMBER: _ClassVar[int]
     SECOND_FACTOR_ENROLLED_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     created_time: _timestamp_pb2.Timestamp
     email_domain: str
     email_verified: bool
@@ -178,7 +179,8 @@ class AccountFacts(_message.Message):
     household_id: str
     registered_devices: int
     second_factor_enrolled: bool
-    def __init__(self, created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., email_domain: _Optional[str] = ..., email_verified: _Optional[bool] = ..., signup_ip_address: _Optional[str] = ..., trial: _Optional[bool] = ..., chargebacks: _Optional[int] = ..., stream_limit: _Optional[int] = ..., household_id: _Optional[str] = ..., registered_devices: _Optional[int] = ..., second_factor_enrolled: _Optional[bool] = ...) -> None: ...
+    plan: str
+    def __init__(self, created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., email_domain: _Optional[str] = ..., email_verified: _Optional[bool] = ..., signup_ip_address: _Optional[str] = ..., trial: _Optional[bool] = ..., chargebacks: _Optional[int] = ..., stream_limit: _Optional[int] = ..., household_id: _Optional[str] = ..., registered_devices: _Optional[int] = ..., second_factor_enrolled: _Optional[bool] = ..., plan: _Optional[str] = ...) -> None: ...
 
 class PrivacyFacts(_message.Message):
     __slots__ = ("user_residence", "user_location", "user_age", "age_assured", "subject_type", "service_type", "controller_established_in", "operator_meets_thresholds", "purpose", "legal_basis_claimed", "data_categories", "terminal_storage_access", "terminal_strictly_necessary", "terminal_purpose", "consent", "signals", "third_party", "transfer", "rights_request", "breach", "retention", "annual_outbound_individuals", "child_directed", "ciio", "explicit_opt_out", "guardian_account_linked", "notice_given", "opt_out_link_offered", "opt_out_offered", "opt_out_received_time", "profiling_activated_by_user", "profiling_active", "storage_country", "user_objected", "uses_profiling", "data_origin", "honours_opt_out_signals", "most_protective_defaults", "best_interest_assessed", "bulk_export", "data_minimised", "existing_customer", "annual_outbound_sensitive_individuals")

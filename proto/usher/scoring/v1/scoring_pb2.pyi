@@ -11,6 +11,48 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class DescribeProfileRequest(_message.Message):
+    __slots__ = ("policy_set", "profile", "account", "time")
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    policy_set: str
+    profile: bytes
+    account: _event_pb2.AccountFacts
+    time: _timestamp_pb2.Timestamp
+    def __init__(self, policy_set: _Optional[str] = ..., profile: _Optional[bytes] = ..., account: _Optional[_Union[_event_pb2.AccountFacts, _Mapping]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DescribeProfileResponse(_message.Message):
+    __slots__ = ("segment", "threshold", "features", "counters_json", "sentences")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    COUNTERS_JSON_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    segment: _decision_pb2.Segment
+    threshold: float
+    features: _containers.RepeatedCompositeFieldContainer[ProfileFeature]
+    counters_json: str
+    sentences: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, segment: _Optional[_Union[_decision_pb2.Segment, str]] = ..., threshold: _Optional[float] = ..., features: _Optional[_Iterable[_Union[ProfileFeature, _Mapping]]] = ..., counters_json: _Optional[str] = ..., sentences: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ProfileFeature(_message.Message):
+    __slots__ = ("name", "meaning", "unit", "value", "normal", "own_normal")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEANING_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    NORMAL_FIELD_NUMBER: _ClassVar[int]
+    OWN_NORMAL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    meaning: str
+    unit: str
+    value: float
+    normal: float
+    own_normal: bool
+    def __init__(self, name: _Optional[str] = ..., meaning: _Optional[str] = ..., unit: _Optional[str] = ..., value: _Optional[float] = ..., normal: _Optional[float] = ..., own_normal: _Optional[bool] = ...) -> None: ...
+
 class DecideEventsRequest(_message.Message):
     __slots__ = ("tenant", "policy_set", "events", "profiles", "profile_of", "item_flags", "places", "compliance_risk", "verdict_flags", "signals", "signal_width", "modes", "evidence")
     TENANT_FIELD_NUMBER: _ClassVar[int]

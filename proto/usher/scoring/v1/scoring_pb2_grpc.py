@@ -50,6 +50,11 @@ class ScoringServiceStub:
                 request_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.SerializeToString,
                 response_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.FromString,
                 _registered_method=True)
+        self.DescribeProfile = channel.unary_unary(
+                '/usher.scoring.v1.ScoringService/DescribeProfile',
+                request_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.DescribeProfileRequest.SerializeToString,
+                response_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.DescribeProfileResponse.FromString,
+                _registered_method=True)
 
 
 class ScoringServiceServicer:
@@ -81,6 +86,15 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeProfile(self, request, context):
+        """A profile in words: what an ordinary event of the account would meet now. Changes nothing.
+
+        Idempotent. Errors: INVALID_ARGUMENT (PROFILE_INVALID), FAILED_PRECONDITION (POLICY_SET_UNKNOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +112,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.ListSegments,
                     request_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.FromString,
                     response_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.SerializeToString,
+            ),
+            'DescribeProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeProfile,
+                    request_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.DescribeProfileRequest.FromString,
+                    response_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.DescribeProfileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +201,33 @@ class ScoringService:
             '/usher.scoring.v1.ScoringService/ListSegments',
             usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.SerializeToString,
             usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.scoring.v1.ScoringService/DescribeProfile',
+            usher_dot_scoring_dot_v1_dot_scoring__pb2.DescribeProfileRequest.SerializeToString,
+            usher_dot_scoring_dot_v1_dot_scoring__pb2.DescribeProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,
