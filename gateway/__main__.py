@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 
-from gateway import alerts, consents, fraud
+from gateway import alerts, consents, enforcement, fraud
 from gateway.app import IDEMPOTENT, create_app
 from gateway.serving import GatewayServer
 from gateway.settings import GatewaySettings
@@ -25,7 +25,7 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as channels:
         ingest = await channels.enter_async_context(
-            connect(settings.ingest, telemetry=telemetry, idempotent=IDEMPOTENT)
+            connect(settings.ingest, telemetry=telemetry, idempotent=(*IDEMPOTENT, *enforcement.IDEMPOTENT))
         )
         others = [
             None

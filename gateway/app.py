@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from gateway import alerts, consents, feedback, fraud, live, schemas, senders
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
+from gateway.enforcement import enforcement_routes
 from gateway.failed import failed_routes
 from gateway.problems import problem, problem_of
 from gateway.results import decided, decided_batch, json_response, submitted, submitted_batch
@@ -286,6 +287,14 @@ def create_app(
         event = answer.event if answer.HasField("event") else None
         return json_response(decision_to_json(answer.decision, event))
 
+    app.include_router(
+        enforcement_routes(
+            ingest_channel,
+            call,
+            lambda request: tenant_of(request, settings.default_tenant),
+            settings.request_timeout,
+        )
+    )
     app.include_router(
         failed_routes(
             ingest,

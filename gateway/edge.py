@@ -27,6 +27,7 @@ ROUTES = frozenset(
         "/api/v1/decisions",
         "/api/v1/decision-stream",
         "/api/v1/accounting",
+        "/api/v1/enforcements",
         "/api/v1/alerts",
         "/api/v1/alerts/recent",
         "/api/v1/alerts/send",

@@ -32,6 +32,7 @@ _KEYED = frozenset(
         "/api/v1/decisions/{event_id}",
         "/api/v1/decision-stream",
         "/api/v1/accounting",
+        "/api/v1/enforcements",
     }
 )
 _presented: ContextVar[str | None] = ContextVar("usher_presented_key", default=None)

@@ -11,8 +11,11 @@ from typing import Any
 
 from services.common.render import decision_to_json
 from usher.decision.v1 import decision_pb2
+from usher.ingest.v1 import enforcement_pb2
 
 MAX_DECISIONS = 50_000
+
+_ACTION = decision_pb2.ActionKind
 
 
 def exact(value: Any) -> Any:
@@ -39,8 +42,16 @@ def document(
     consents: Iterable[Mapping[str, Any]],
     requests: Iterable[Mapping[str, Any]],
     audit_head: str,
+    enforcements: Iterable[enforcement_pb2.Enforcement] = (),
 ) -> dict[str, Any]:
-    """The document without its signature. `packs` holds the regulation packs by policy set and name."""
+    """The document without its signature.
+
+    `packs` holds the regulation packs by policy set and name; `enforcements` is what callers confirmed of the decisions'
+    actions. A suppression that nobody confirmed is "not observed", one that a component did not carry out says so.
+    """
+    confirmed: dict[str, list[enforcement_pb2.Enforcement]] = {}
+    for told in enforcements:
+        confirmed.setdefault(told.event_id, []).append(told)
     used: dict[str, set[str]] = {}
     rows = []
     suppressions = []
@@ -60,8 +71,7 @@ def document(
                         "destination": one.destination,
                         "rule": one.rule,
                         "decided": decision.decided_time.ToJsonString(),
-                        # Callers confirm what they did; nothing did so for this one.
-                        "confirmed": "not observed",
+                        **_confirmation(confirmed.get(decision.event_id, ()), one.purpose),
                     }
                 )
     law = []
@@ -89,6 +99,39 @@ def document(
         "law": law,
         "consents": [exact(one) for one in consents],
         "suppressions": suppressions,
+        "actions": [
+            {
+                "event_id": one.event_id,
+                "action": _ACTION.Name(one.action).removeprefix("ACTION_KIND_").lower(),
+            }
+            | _confirmation([one], one.purpose)
+            for told in confirmed.values()
+            for one in told
+            if one.action != decision_pb2.ACTION_KIND_SUPPRESS_PROCESSING
+        ],
         "requests": [exact(one) for one in requests],
         "audit_head": audit_head,
+    }
+
+
+def _confirmation(told: Iterable[enforcement_pb2.Enforcement], purpose: str) -> dict[str, Any]:
+    """What components said of an action: "carried out", "not carried out" (one of them did not), or "not observed"."""
+    said = [one for one in told if one.purpose in (purpose, "*")]
+    results = {one.result for one in said}
+    if enforcement_pb2.ENFORCEMENT_RESULT_NOT_CARRIED_OUT in results:
+        word = "not carried out"
+    else:
+        word = "carried out" if results else "not observed"
+    return {
+        "confirmed": word,
+        "confirmations": [
+            {
+                "component": one.component,
+                "carried_out": one.result == enforcement_pb2.ENFORCEMENT_RESULT_CARRIED_OUT,
+                "reference": one.reference,
+                "enforced": one.enforced_time.ToJsonString(),
+                "recorded": one.recorded_time.ToJsonString(),
+            }
+            for one in said
+        ],
     }

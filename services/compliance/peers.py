@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -12,7 +12,14 @@ from services.common.errors import FailedPrecondition, UsherError
 from services.common.telemetry import Telemetry
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from usher.decision.v1 import decision_pb2
-from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc, labels_pb2, labels_pb2_grpc
+from usher.ingest.v1 import (
+    enforcement_pb2,
+    enforcement_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    labels_pb2,
+    labels_pb2_grpc,
+)
 from usher.policy.v1 import policy_pb2, policy_pb2_grpc
 from usher.subject.v1 import subject_pb2, subject_pb2_grpc
 
@@ -29,6 +36,8 @@ _IDEMPOTENT = [
 ]
 _SHORT_SECONDS = 5.0
 _PAGE = 1_000
+_EVENT_IDS = 500
+_ENFORCEMENTS = 1_000
 
 
 class Peers:
@@ -144,6 +153,23 @@ class Peers:
             token = answer.next_page_token
             if not token:
                 return
+
+    async def enforcements(self, tenant: str, event_ids: Sequence[str]) -> list[enforcement_pb2.Enforcement]:
+        """What callers confirmed of the decisions on some events."""
+        stub = enforcement_pb2_grpc.EnforcementServiceStub(self._channel("ingest"))
+        found: list[enforcement_pb2.Enforcement] = []
+        for start in range(0, len(event_ids), _EVENT_IDS):
+            some, token = event_ids[start : start + _EVENT_IDS], ""
+            while True:
+                request = enforcement_pb2.ListEnforcementsRequest(
+                    tenant=tenant, event_ids=some, page_size=_ENFORCEMENTS, page_token=token
+                )
+                answer: Any = await stub.ListEnforcements(request, timeout=30.0)
+                found += answer.enforcements
+                token = answer.next_page_token
+                if not token:
+                    break
+        return found
 
     def _channel(self, service: str) -> grpc.aio.Channel:
         if service not in self._channels:

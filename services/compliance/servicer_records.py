@@ -590,6 +590,9 @@ class EvidenceServicer(records_pb2_grpc.EvidenceServiceServicer):
                     truncated = True
                     break
                 decisions.append(decision)
+        told = await self._shared.peers.enforcements(
+            request.tenant, [decision.event_id for decision in decisions]
+        )
         sets = sorted({decision.policy_set for decision in decisions})
         packs = {name: await asyncio.to_thread(self._shared.packs, name) for name in sets}
         consents: list[dict[str, Any]] = []
@@ -617,6 +620,7 @@ class EvidenceServicer(records_pb2_grpc.EvidenceServiceServicer):
                 consents=consents,
                 requests=[MessageToDict(one, preserving_proto_field_name=True) for one in requests],
                 audit_head=head.hex(),
+                enforcements=told,
             )
             return orjson.dumps(signed.sign(document, self._shared.signing))
 

@@ -31,6 +31,7 @@ from usher.ingest.v1 import keys_pb2
 
 _SERVICE = "/usher.ingest.v1.IngestService/"
 _FLOW = "/usher.ingest.v1.FlowService/"
+_ENFORCEMENT = "/usher.ingest.v1.EnforcementService/"
 SUBMIT, DECIDE = _SERVICE + "SubmitEvents", _SERVICE + "DecideEvents"
 RIGHTS: dict[str, int] = {
     SUBMIT: keys_pb2.KEY_RIGHT_SUBMIT,
@@ -40,6 +41,9 @@ RIGHTS: dict[str, int] = {
     _SERVICE + "WatchDecisions": keys_pb2.KEY_RIGHT_READ,
     _SERVICE + "GetAccounting": keys_pb2.KEY_RIGHT_READ,
     _FLOW + "AckDecisions": keys_pb2.KEY_RIGHT_READ,
+    # Who asks for decisions tells what became of them.
+    _ENFORCEMENT + "ReportEnforcement": keys_pb2.KEY_RIGHT_DECIDE,
+    _ENFORCEMENT + "ListEnforcements": keys_pb2.KEY_RIGHT_READ,
     # Who brings events tells how that goes.
     _FLOW + "ReportSource": keys_pb2.KEY_RIGHT_SUBMIT,
 }

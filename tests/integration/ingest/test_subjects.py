@@ -14,7 +14,8 @@ import pytest
 from services.common.erased import subject_of
 from services.common.errors import Gone, Unavailable
 from tests.fakes import TENANT, FakeMesh, Front, event, now_ms, running_ingest, until
-from usher.ingest.v1 import ingest_pb2, labels_pb2, lists_pb2
+from usher.decision.v1 import decision_pb2
+from usher.ingest.v1 import enforcement_pb2, ingest_pb2, labels_pb2, lists_pb2
 from usher.subject.v1 import subject_pb2
 
 KEY = bytes(range(32))
@@ -163,6 +164,34 @@ async def test_labels_and_list_entries_of_the_subject_go(mesh: FakeMesh, url: st
         assert {one.subject for one in left.labels} == {OTHER, "o1"}
         entries = await front.lists.ListEntries(lists_pb2.ListEntriesRequest(tenant=TENANT))
         assert [one.entity for one in entries.entries] == [OTHER]
+
+
+async def test_what_was_done_with_the_subject_s_decisions_goes_with_them(mesh: FakeMesh, url: str) -> None:
+    mesh.compliance.suppressed = {USER, OTHER}
+    async with running_ingest(url, mesh) as front:
+        await front.decide([event("e1", USER), event("o1", OTHER)])
+        told = enforcement_pb2.ReportEnforcementRequest(tenant=TENANT)
+        for event_id in ("e1", "o1"):
+            one = told.enforcements.add(
+                event_id=event_id,
+                action=decision_pb2.ACTION_KIND_SUPPRESS_PROCESSING,
+                purpose="*",
+                result=enforcement_pb2.ENFORCEMENT_RESULT_CARRIED_OUT,
+                component="ads",
+            )
+            one.enforced_time.FromMilliseconds(now_ms())
+        await front.enforcement.ReportEnforcement(told)
+        stores, _ = await export(front, USER)
+        assert [one["event_id"] for one in stores["enforcements"]] == ["e1"]
+
+        answer = await erase(front, USER)
+
+        assert answer.erased["enforcements"] == 1
+        assert await remaining(front, USER, event_ids=["e1"]) == {}
+        left = await front.enforcement.ListEnforcements(
+            enforcement_pb2.ListEnforcementsRequest(tenant=TENANT)
+        )
+        assert [one.event_id for one in left.enforcements] == ["o1"]
 
 
 async def test_an_erasure_can_be_repeated(mesh: FakeMesh, url: str) -> None:
