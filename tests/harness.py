@@ -50,7 +50,7 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -198,7 +198,7 @@ class Mesh:
                 self.processes[name].append(Process(f"{name}{number}", f"services.{name}", socket, own, log))
         self.http = ""
         if gateway:
-            port = _free_port()
+            port = free_port()
             self.http = f"http://127.0.0.1:{port}"
             own = {**base, "USHER_GATEWAY_PORT": str(port)}
             own["USHER_GATEWAY_INGEST_TARGET"] = ",".join(f"unix:{s}" for s in sockets["ingest"])

@@ -18,7 +18,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from tests.harness import Mesh
+from tests.harness import Mesh, Process, free_port
+from usher.ingest.v1 import keys_pb2, keys_pb2_grpc
 
 ORIGINAL = Path(__file__).parents[1] / "data" / "original" / "event.json"
 PROBE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
@@ -27,11 +28,15 @@ PROBE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='
 class Page:
     """The page, opened and connected."""
 
-    def __init__(self, browser: webdriver.Chrome, address: str) -> None:
+    def __init__(self, browser: webdriver.Chrome, address: str, *, live: bool = True) -> None:
         self.browser = browser
         browser.get_log("browser")
         browser.get(address)
-        self.until(lambda: self.of("connection").get_attribute("data-state") == "live")
+        if live:
+            self.until_live()
+
+    def until_live(self) -> None:
+        self.until(lambda: self.of("connection").get_attribute("data-state") == "live", 60)
 
     def of(self, element_id: str) -> WebElement:
         return self.browser.find_element(By.ID, element_id)
@@ -309,3 +314,56 @@ def test_a_service_that_is_away_is_told(page: Page, mesh: Mesh) -> None:
         page.until(lambda: "does not answer" in page.all("#services [data-service=fraud]")[0].text)
     finally:
         mesh.start("fraud")
+
+
+@pytest.fixture
+def locked(mesh: Mesh) -> Iterator[str]:
+    """The address of a second gateway before the same mesh, which asks for keys."""
+    port = free_port()
+    env = {
+        **mesh.process("gateway").env,
+        "USHER_GATEWAY_KEYS_REQUIRED": "true",
+        "USHER_GATEWAY_PORT": str(port),
+    }
+    address = f"http://127.0.0.1:{port}"
+    gateway = Process("locked", "gateway", mesh.run / "none", env, mesh.folder / "locked.log", address)
+    gateway.start()
+    try:
+        gateway.wait_serving()
+        yield address
+    finally:
+        gateway.stop()
+
+
+def test_where_keys_are_required_it_asks_for_one(chromium: webdriver.Chrome, mesh: Mesh, locked: str) -> None:
+    with mesh.ingest() as front:
+        stub = keys_pb2_grpc.KeyServiceStub(front.channel)
+        rights = [keys_pb2.KEY_RIGHT_READ, keys_pb2.KEY_RIGHT_DECIDE]
+        made = stub.CreateKey(keys_pb2.CreateKeyRequest(tenant="dev", name="page", rights=rights), timeout=20)
+    page = Page(chromium, locked, live=False)
+    page.until(lambda: page.of("sign-in").is_displayed(), 60)
+    assert not page.of("sign-out").is_displayed()
+    assert not page.of("away").is_displayed()
+
+    def enter(key: str) -> None:
+        page.of("key").send_keys(key, Keys.ENTER)
+
+    enter("usk_wrong")
+    page.until(lambda: "KEY_INVALID" in page.of("sign-in-text").text, 60)
+    enter(made.secret)
+    page.until_live()
+    assert not page.of("sign-in").is_displayed()
+    assert page.of("key").get_property("value") == ""
+    page.send_sample()
+    page.until(lambda: page.first_row() != "", 60)
+    page.until(lambda: "decided" in page.of("books").text.lower(), 60)
+
+    # The tab keeps it; the address and what other tabs see do not.
+    chromium.refresh()
+    page.until_live()
+    assert made.secret not in chromium.current_url
+    assert chromium.execute_script("return localStorage.length") == 0
+    page.of("sign-out").click()
+    page.until(lambda: page.of("sign-in").is_displayed(), 60)
+    assert chromium.execute_script("return sessionStorage.length") == 0
+    chromium.get("about:blank")

@@ -11,6 +11,11 @@ export class Problem extends Error {
     this.body = body;
   }
 
+  /** Whether a key is missing, or the one that was shown does not open this. */
+  get locked() {
+    return this.status === 401 || this.reason.startsWith("KEY_");
+  }
+
   /** Whether the mesh could not be reached, rather than having refused what was sent. */
   get away() {
     return this.status === 0 || this.status === 503 || this.status === 504;
@@ -20,9 +25,24 @@ export class Problem extends Error {
 const tenant = new URLSearchParams(location.search).get("tenant");
 const common = tenant === null ? {} : { "x-usher-tenant": tenant };
 
+const KEY = "usher-key";
+
+/** Whether a key is kept for this tab. It is in no address, and gone when the tab is closed. */
+export function hasKey() {
+  return sessionStorage.getItem(KEY) !== null;
+}
+
+/** Shows a key with every further call; null: none any more. */
+export function useKey(key) {
+  if (key === null) sessionStorage.removeItem(KEY);
+  else sessionStorage.setItem(KEY, key);
+}
+
 async function send(path, options) {
+  const key = sessionStorage.getItem(KEY);
+  const shown = key === null ? {} : { "x-api-key": key };
   try {
-    return await fetch(path, { cache: "no-store", ...options, headers: { ...common, ...options.headers } });
+    return await fetch(path, { cache: "no-store", ...options, headers: { ...common, ...shown, ...options.headers } });
   } catch (error) {
     if (options.signal?.reason?.name === "TimeoutError") {
       throw new Problem(0, "NO_ANSWER", `The gateway did not answer within ${TIMEOUT_MS / 1000} s.`);

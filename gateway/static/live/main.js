@@ -31,6 +31,7 @@ const state = {
   heard: 0, // milliseconds, of the last sign of life
   held: false, // the list stands still
   away: false,
+  locked: false, // a key is asked for
 };
 
 // --- the feed -------------------------------------------------------------------------------------------
@@ -41,7 +42,7 @@ const retry = { timer: 0, delay: 1_000 };
 async function connect() {
   clearTimeout(retry.timer);
   following?.abort();
-  if (document.hidden) return;
+  if (document.hidden || state.locked) return;
   const own = new AbortController();
   following = own;
   if (!state.away) connection("connecting", "Connecting");
@@ -95,6 +96,10 @@ function here() {
 
 function lost(error) {
   following?.abort();
+  if (error instanceof api.Problem && error.locked) {
+    askForKey(error);
+    return;
+  }
   state.away = true;
   stopSending();
   connection("away", "Not connected");
@@ -106,6 +111,39 @@ function lost(error) {
   retry.timer = setTimeout(connect, retry.delay);
   retry.delay = Math.min(LONGEST_RETRY_MS, retry.delay * 2);
   if (!(error instanceof api.Problem)) console.error(error);
+}
+
+// --- the key --------------------------------------------------------------------------------------------
+
+function askForKey(error) {
+  state.locked = true;
+  stopSending();
+  connection("away", "Key needed");
+  byId("away").hidden = true;
+  say(byId("sign-in-text"), api.hasKey() ? `This key does not open the page: ${error.message} (${error.reason})` : "");
+  byId("sign-in").hidden = false;
+  byId("key").focus();
+}
+
+function signIn() {
+  const key = byId("key").value.trim();
+  // A header takes no other characters; keys have none.
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    say(byId("sign-in-text"), "A key has letters, digits and _ only.");
+    return;
+  }
+  byId("key").value = "";
+  api.useKey(key);
+  goOn();
+}
+
+function goOn() {
+  byId("sign-in").hidden = true;
+  byId("sign-out").hidden = !api.hasKey();
+  state.locked = false;
+  state.after = null;
+  connect();
+  readBooks();
 }
 
 function connection(kind, text) {
@@ -223,6 +261,10 @@ let booksTimer = 0;
 async function readBooks() {
   clearTimeout(booksTimer);
   if (document.hidden) return;
+  if (state.locked) {
+    byId("books").replaceChildren(el("p", { class: "note" }, "Not read: a key is needed."));
+    return;
+  }
   if (!state.away) {
     try {
       byId("books").replaceChildren(...panels.books(await api.books()).filter(Boolean));
@@ -381,6 +423,17 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
+byId("sign-in").addEventListener("submit", (submit) => {
+  submit.preventDefault();
+  signIn();
+});
+byId("sign-out").addEventListener("click", () => {
+  api.useKey(null);
+  // What the key showed is gone from the page as well.
+  location.reload();
+});
+
+byId("sign-out").hidden = !api.hasKey();
 fill(fresh(PRESETS[0][1]));
 drawCounts();
 drawSide();
