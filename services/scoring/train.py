@@ -128,6 +128,7 @@ class SignalReplay:
         time, user = event.event_time.seconds, event.user_id
         signals = [0.0] * features.SIGNALS
         index = decision_pb2.SignalIndex
+        known_device = user in self._devices.get(event.device_id, ())
         signals[index.SIGNAL_INDEX_DEVICE_ACCOUNTS] = self._others(
             self._devices, event.device_id, user, time, 30 * DAY
         )
@@ -145,7 +146,7 @@ class SignalReplay:
         )
         if traits_of(event.event_type).failed:
             self._failed.setdefault(event.ip_address, {})[user] = time
-        signals[index.SIGNAL_INDEX_TRAVEL_KMH] = self._travel(user, (time, *place))
+        signals[index.SIGNAL_INDEX_TRAVEL_KMH] = self._travel(user, known_device, (time, *place))
         return signals
 
     def _others(self, seen: dict[str, dict[str, int]], key: str, user: str, time: int, window: int) -> float:
@@ -154,8 +155,9 @@ class SignalReplay:
         users[user] = time
         return float(count)
 
-    def _travel(self, user: str, here: tuple[int, int, int, int, int, int]) -> float:
-        # As fraud does with its shipped parameters: 50 km beyond both accuracies, in 10 minutes at least.
+    def _travel(self, user: str, known_device: bool, here: tuple[int, int, int, int, int, int]) -> float:
+        # As fraud does with its shipped parameters: 50 km beyond both accuracies, in 10 minutes at least, and nothing within
+        # a country on a device that the account has used before.
         if not here[4]:
             return 0.0
         there = self._sighted.get(user)
@@ -163,7 +165,7 @@ class SignalReplay:
         if (
             there is None
             or there[2:4] == here[2:4]
-            or (there[5] and there[5] == here[5] and there[1] == here[1])
+            or (there[1] == here[1] and (known_device or (there[5] and there[5] == here[5])))
         ):
             return 0.0
         a, b = radians(there[2] / 1e4), radians(here[2] / 1e4)
