@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 
-from gateway import alerts, consents, enforcement, fraud
+from gateway import alerts, auditors, breaches, consents, enforcement, fraud, rights
 from gateway.app import IDEMPOTENT, create_app
 from gateway.serving import GatewayServer
 from gateway.settings import GatewaySettings
@@ -14,6 +14,8 @@ from services.common import config
 from services.common.client import connect
 from services.common.server import run, tune_runtime
 from services.common.telemetry import start_telemetry
+
+_COMPLIANCE = (*consents.IDEMPOTENT, *rights.IDEMPOTENT, *breaches.IDEMPOTENT, *auditors.IDEMPOTENT)
 
 
 async def main() -> None:
@@ -34,7 +36,7 @@ async def main() -> None:
                 connect(found, telemetry=telemetry, idempotent=repeatable)
             )
             for found, repeatable in (
-                (settings.compliance, consents.IDEMPOTENT),
+                (settings.compliance, _COMPLIANCE),
                 (settings.alerts, alerts.IDEMPOTENT),
                 (settings.fraud, fraud.IDEMPOTENT),
             )

@@ -20,7 +20,18 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from gateway import alerts, consents, feedback, fraud, live, schemas, senders
+from gateway import (
+    alerts,
+    auditors,
+    breaches,
+    consents,
+    feedback,
+    fraud,
+    live,
+    rights,
+    schemas,
+    senders,
+)
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
 from gateway.enforcement import enforcement_routes
@@ -334,7 +345,9 @@ def create_app(
 
     feedback.add_routes(app, settings, ingest_channel, tenant_of)
     if compliance_channel is not None:
-        consents.add_routes(app, settings, compliance_channel, tenant_of)
+        for area in (consents, rights, breaches):
+            area.add_routes(app, settings, compliance_channel, tenant_of)
+        auditors.add_routes(app, settings, compliance_channel, ingest_channel, tenant_of)
     if alerts_channel is not None:
         alerts.add_routes(app, settings, alerts_channel, tenant_of, readiness.ending)
     if fraud_channel is not None:

@@ -37,6 +37,20 @@ ROUTES = frozenset(
         "/api/v1/alert-stream",
         "/api/v1/incidents",
         "/api/v1/rings",
+        "/api/v1/consents",
+        "/api/v1/consents/verification",
+        "/api/v1/subject-requests",
+        "/api/v1/legal-holds",
+        "/api/v1/breaches",
+        "/api/v1/regulations",
+        "/api/v1/impact",
+        "/api/v1/retention/policies",
+        "/api/v1/retention/runs",
+        "/api/v1/evidence",
+        "/api/v1/evidence/key",
+        "/api/v1/processing-records",
+        "/api/v1/audit",
+        "/api/v1/audit/verification",
         "/healthz",
         "/metrics",
         "/docs",
@@ -61,12 +75,19 @@ def route_template(path: str) -> str:
         ("/api/v1/incidents/", "{number}"),
         ("/api/v1/neighbourhoods/", "{user_id}"),
         ("/api/v1/addresses/", "{ip_address}"),
+        ("/api/v1/consents/", "{user_id}"),
     ):
         if path.startswith(prefix) and len(path) > len(prefix):
             return prefix + name
-    if path.startswith("/api/v1/rings/"):
-        rest = path.removeprefix("/api/v1/rings/").partition("/")[2]
-        return "/api/v1/rings/{ring_id}" + (f"/{rest}" if rest in ("picture", "status") else "")
+    for prefix, name, parts in (
+        ("/api/v1/rings/", "{ring_id}", ("picture", "status")),
+        ("/api/v1/subject-requests/", "{request_id}", ("actions", "export")),
+        ("/api/v1/legal-holds/", "{hold_id}", ("release",)),
+        ("/api/v1/breaches/", "{breach_id}", ("draft", "notices")),
+    ):
+        if path.startswith(prefix) and len(path) > len(prefix):
+            rest = path.removeprefix(prefix).partition("/")[2]
+            return prefix + name + (f"/{rest}" if rest in parts else "")
     if path.startswith(STATIC_PREFIX):
         return STATIC_PREFIX + "{file}"
     return "other"

@@ -77,6 +77,17 @@ def text(query: Mapping[str, str], name: str) -> str:
     return value
 
 
+def yes_or_no(query: Mapping[str, str], name: str) -> bool:
+    """Returns a parameter that is true or false, false where it is absent.
+
+    Raises InvalidArgument(PARAMETER_INVALID).
+    """
+    given = query.get(name, "false")
+    if given not in ("true", "false"):
+        raise parameter_invalid(name, f"{name} is true or false")
+    return given == "true"
+
+
 def known_parameters(query: Iterable[tuple[str, str]], *names: str) -> dict[str, str]:
     """Returns the parameters of a query by name.
 
@@ -85,7 +96,7 @@ def known_parameters(query: Iterable[tuple[str, str]], *names: str) -> dict[str,
     found: dict[str, str] = {}
     for name, value in query:
         if name not in names:
-            raise parameter_invalid("query", f"the parameters here are {', '.join(names)}")
+            raise parameter_invalid("query", f"the parameters here are {', '.join(names) or 'none'}")
         if name in found:
             raise parameter_invalid(name, f"send {name} once")
         found[name] = value

@@ -21,7 +21,7 @@ class GatewaySettings:
     ingest: ClientSettings
     """`USHER_GATEWAY_INGEST_TARGET` says where ingest is."""
     compliance: ClientSettings | None = None
-    """Where compliance is; without it the routes of the consent ledger are not there."""
+    """Where compliance is; without it the routes of consents, rights, breaches and evidence are not there."""
     alerts: ClientSettings | None = None
     """Where alerts is; without it the routes of alerts and incidents are not there."""
     fraud: ClientSettings | None = None
@@ -34,6 +34,8 @@ class GatewaySettings:
     """Tenant of requests without the header X-Usher-Tenant."""
     request_timeout: float = 2.0
     """From the first byte of a request to its answer; what is left of it goes with the gRPC call."""
+    file_timeout: float = 600.0
+    """For an export, an evidence document or a run of the retention job."""
     health_timeout: float = 0.8
     max_body_bytes: int = MAX_MESSAGE_BYTES
     max_in_flight: int = 256
@@ -66,6 +68,7 @@ class GatewaySettings:
             problems.append("default_tenant is 1 to 63 characters of a-z, 0-9 and -, not beginning with -")
         for name in (
             "request_timeout",
+            "file_timeout",
             "health_timeout",
             "max_body_bytes",
             "max_in_flight",

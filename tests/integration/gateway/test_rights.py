@@ -1,0 +1,334 @@
+"""The routes of subject requests, breaches, retention, evidence and the audit log, over HTTP to a served compliance.
+
+A small ingest stands beside it: it knows the policy set, keeps one decision and applies retention.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+import services.compliance
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from services.common import signed
+from services.common.client import ClientSettings, connect
+from services.common.clock import SystemClock
+from services.common.db import DatabaseSettings, open_database
+from services.common.migrations import migrate
+from services.common.policy import Part, PolicySetCache, write_policy_set
+from services.common.server import ServerSettings, Service, start_server
+from services.common.telemetry import Telemetry, TelemetrySettings
+from services.compliance.ledger_reader import LedgerReader
+from services.compliance.records import Records
+from services.compliance.servicer import ComplianceServicer, Engines
+from services.compliance.settings import ComplianceSettings
+from services.compliance.store_consents import ConsentStore
+from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
+from usher.compliance.v1 import compliance_pb2_grpc
+from usher.decision.v1 import decision_pb2
+from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc, labels_pb2, labels_pb2_grpc
+from usher.policy.v1 import policy_pb2, policy_pb2_grpc
+from usher.subject.v1 import subject_pb2, subject_pb2_grpc
+
+PACKS = Path(services.compliance.__file__).parent / "packs"
+ANN = {"x-usher-actor": "dpo@example"}
+
+
+class Ingest(
+    ingest_pb2_grpc.IngestServiceServicer,
+    policy_pb2_grpc.PolicyServiceServicer,
+    labels_pb2_grpc.LabelServiceServicer,
+    subject_pb2_grpc.SubjectDataServiceServicer,
+    alerts_pb2_grpc.AlertsServiceServicer,
+):
+    """What compliance asks of the other services, answered by one."""
+
+    def __init__(self, policy_set: str) -> None:
+        self.policy_set = policy_set
+        self.retained: list[subject_pb2.ApplyRetentionRequest] = []
+        self.labels: list[labels_pb2.Label] = []
+        self.told: list[alerts_pb2.AlertMessage] = []
+
+    async def GetActivePolicySet(self, request: Any, context: Any) -> policy_pb2.GetActivePolicySetResponse:
+        return policy_pb2.GetActivePolicySetResponse(manifest={"policy_set": self.policy_set})
+
+    async def ListDecisions(self, request: Any, context: Any) -> ingest_pb2.ListDecisionsResponse:
+        one = decision_pb2.Decision(event_id="e1", tenant="dev", policy_set=self.policy_set)
+        one.decided_time.FromJsonString("2026-03-01T00:00:00Z")
+        return ingest_pb2.ListDecisionsResponse(decisions=[one])
+
+    async def RecordLabels(
+        self, request: labels_pb2.RecordLabelsRequest, context: Any
+    ) -> labels_pb2.RecordLabelsResponse:
+        self.labels += request.labels
+        recorded = labels_pb2.LabelResult(status=labels_pb2.LABEL_STATUS_RECORDED)
+        return labels_pb2.RecordLabelsResponse(results=[recorded] * len(request.labels))
+
+    async def ApplyRetention(
+        self, request: subject_pb2.ApplyRetentionRequest, context: Any
+    ) -> subject_pb2.ApplyRetentionResponse:
+        self.retained.append(request)
+        return subject_pb2.ApplyRetentionResponse(
+            counts=[
+                {"store": one.store, "jurisdiction": one.jurisdiction, "rows": 3} for one in request.rules
+            ]
+        )
+
+    async def ExportSubjectData(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[subject_pb2.ExportSubjectDataResponse]:
+        yield subject_pb2.ExportSubjectDataResponse(store="rows", json_lines=b'{"a":1}\n')
+
+    async def GetErasureState(self, request: Any, context: Any) -> subject_pb2.GetErasureStateResponse:
+        return subject_pb2.GetErasureStateResponse()
+
+    async def RaiseAlerts(
+        self, request: alerts_pb2.RaiseAlertsRequest, context: Any
+    ) -> alerts_pb2.RaiseAlertsResponse:
+        self.told += request.messages
+        return alerts_pb2.RaiseAlertsResponse()
+
+
+HOSTED = (
+    (ingest_pb2_grpc.add_IngestServiceServicer_to_server, "usher.ingest.v1.IngestService"),
+    (policy_pb2_grpc.add_PolicyServiceServicer_to_server, "usher.policy.v1.PolicyService"),
+    (labels_pb2_grpc.add_LabelServiceServicer_to_server, "usher.ingest.v1.LabelService"),
+    (subject_pb2_grpc.add_SubjectDataServiceServicer_to_server, "usher.subject.v1.SubjectDataService"),
+    (alerts_pb2_grpc.add_AlertsServiceServicer_to_server, "usher.alerts.v1.AlertsService"),
+)
+
+
+class Opened:
+    """The gateway, and what stands behind it."""
+
+    def __init__(self, http: httpx.AsyncClient, ingest: Ingest) -> None:
+        self.http = http
+        self.ingest = ingest
+
+    async def get(self, path: str, status: int = 200, **params: Any) -> Any:
+        answer = await self.http.get(f"/api/v1/{path}", params=params, headers=ANN)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    async def post(self, path: str, body: Any, status: int = 201) -> Any:
+        answer = await self.http.post(f"/api/v1/{path}", json=body, headers=ANN)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+
+@pytest_asyncio.fixture
+async def opened(short_tmp_path: Path) -> AsyncIterator[Opened]:
+    policies = short_tmp_path / "policies"
+    parts = [
+        Part(policy_pb2.PART_KIND_REGULATION_PACK, path.stem, path.read_bytes())
+        for path in PACKS.glob("*.yaml")
+    ]
+    ingest = Ingest(write_policy_set(policies, parts))
+    telemetry = Telemetry("test", TelemetrySettings(), None)
+    hosted = [Service(add, ingest, name) for add, name in HOSTED]
+    outer = Telemetry("gateway", TelemetrySettings(), None)
+    at = ServerSettings(f"unix:{short_tmp_path}/i.sock", drain_notice=0.0)
+    async with (
+        start_server(at, hosted, healthy=always, telemetry=Telemetry("i", TelemetrySettings(), None)) as peer,
+        open_database(DatabaseSettings(url=f"{short_tmp_path}/c.db"), schema="compliance") as database,
+    ):
+        await peer.wait_serving()
+        await asyncio.to_thread(migrate, database, "compliance")
+        there = ClientSettings(peer.target, timeout=60.0)
+        own = ServerSettings(f"unix:{short_tmp_path}/c.sock", drain_notice=0.0)
+        settings = ComplianceSettings(
+            server=own,
+            database=DatabaseSettings(url=f"{short_tmp_path}/c.db"),
+            policy_dir=policies,
+            ingest=there,
+            scoring=there,
+            fraud=there,
+            alerts=there,
+        )
+        consents = ConsentStore(database)
+        reader = LedgerReader(consents)
+        engines = Engines(PolicySetCache(policies), 1_000)
+        law = Service(
+            compliance_pb2_grpc.add_ComplianceServiceServicer_to_server,
+            ComplianceServicer(engines, reader, telemetry.registry),
+            "usher.compliance.v1.ComplianceService",
+        )
+        async with (
+            Records(settings, consents, reader.forget, database, telemetry, SystemClock()) as records,
+            start_server(
+                own, [law, *records.services], healthy=records.healthy, telemetry=telemetry
+            ) as server,
+        ):
+            await server.wait_serving()
+            target = ClientSettings(server.target, timeout=60.0)
+            async with connect(target, telemetry=outer) as channel, connect(there, telemetry=outer) as first:
+                gateway = GatewaySettings(ingest=there, compliance=target, request_timeout=60.0)
+                transport = httpx.ASGITransport(app=create_app(gateway, first, outer, channel))
+                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+                    yield Opened(http, ingest)
+
+
+async def always() -> None:
+    """Ready."""
+
+
+async def act(opened: Opened, request_id: str, action: str, status: int = 200, **more: Any) -> Any:
+    body = {"action": f"SUBJECT_REQUEST_ACTION_{action}", **more}
+    return await opened.post(f"subject-requests/{request_id}/actions", body, status)
+
+
+async def test_an_access_request_from_intake_to_its_bundle(opened: Opened) -> None:
+    taken = {"user_id": "ann", "right": "SUBJECT_RIGHT_ACCESS", "jurisdiction": "DE", "request_id": "r1"}
+    one = (await opened.post("subject-requests", taken))["request"]
+    assert (one["state"], one["identity"]) == ("SUBJECT_REQUEST_STATE_OPEN", "IDENTITY_STATE_UNCHECKED")
+    assert one["duties"][0]["regulation"] == "EU_GDPR"
+    assert (await opened.post("subject-requests", taken))["request"] == one
+
+    early = await opened.get("subject-requests/r1/export", 409)
+    assert early["reason"] == "STATE_NOT_ALLOWED"
+    await act(opened, "r1", "ASK_IDENTITY")
+    assert (await act(opened, "r1", "CONFIRM_IDENTITY"))["request"]["identity"] == "IDENTITY_STATE_CONFIRMED"
+    assert (await act(opened, "r1", "EXTEND", note="many records"))["request"]["extended"]
+    wrong = await act(opened, "r1", "FULFIL", 422)
+    assert wrong["errors"][0]["field"] == "action"
+
+    bundle = await opened.http.get("/api/v1/subject-requests/r1/export", headers=ANN)
+    assert (bundle.status_code, bundle.headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(bundle.content)) as found:
+        assert found.testzip() is None
+        assert any("rows" in name for name in found.namelist())
+    after = (await opened.get("subject-requests/r1"))["request"]
+    assert after["state"] == "SUBJECT_REQUEST_STATE_COMPLETED"
+    assert (await opened.get("subject-requests"))["requests"] == []
+    listed = await opened.get("subject-requests", include_closed="true", user_id="ann")
+    assert [request["request_id"] for request in listed["requests"]] == ["r1"]
+    assert (await opened.get("subject-requests/none", 404))["reason"] == "REQUEST_UNKNOWN"
+
+
+async def test_contesting_a_decision_reviews_it_and_labels_it(opened: Opened) -> None:
+    taken = {
+        "user_id": "ann",
+        "right": "SUBJECT_RIGHT_CONTEST",
+        "jurisdiction": "DE",
+        "event_id": "e1",
+        "request_id": "c1",
+        "identity_confirmed": True,
+    }
+    await opened.post("subject-requests", taken)
+    unsaid = await act(opened, "c1", "ANSWER", 422, note="looked at by a person")
+    assert unsaid["errors"][0]["field"] == "contest"
+    done = await act(
+        opened, "c1", "ANSWER", note="looked at by a person", contest="CONTEST_OUTCOME_OVERTURNED"
+    )
+    assert done["request"]["contest"] == "CONTEST_OUTCOME_OVERTURNED"
+    (label,) = opened.ingest.labels
+    assert (label.subject, label.kind) == ("e1", labels_pb2.LABEL_KIND_FALSE_ALARM)
+
+
+async def test_legal_holds(opened: Opened) -> None:
+    placed = {"user_id": "ann", "reason": "lawsuit 7", "hold_id": "h1"}
+    await opened.post("legal-holds", placed)
+    assert [hold["hold_id"] for hold in (await opened.get("legal-holds"))["holds"]] == ["h1"]
+    await opened.post("legal-holds/h1/release", {}, 200)
+    assert (await opened.get("legal-holds"))["holds"] == []
+    (old,) = (await opened.get("legal-holds", include_released="true"))["holds"]
+    assert old["released_by"] == "dpo@example"
+
+
+async def test_a_breach_from_its_registration_to_its_end(opened: Opened) -> None:
+    breach = {
+        "breach_id": "b1",
+        "description": "A backup was readable.",
+        "aware_time": "2026-03-02T08:00:00Z",
+        "affected": {"DE": 12},
+        "data_kinds": ["email"],
+        "risk": "BREACH_RISK_LIKELY",
+    }
+    one = (await opened.post("breaches", {"breach": breach}))["breach"]
+    (duty,) = [
+        duty
+        for duty in one["duties"]
+        if (duty["regulation"], duty["recipient"]) == ("EU_GDPR", "NOTICE_RECIPIENT_REGULATOR")
+        and duty["stage"] == "first"
+    ]
+    # GDPR art. 33(1): 72 hours after having become aware.
+    assert duty["due_time"] == "2026-03-05T08:00:00Z"
+    assert [item["breach_id"] for item in (await opened.get("breaches"))["breaches"]] == ["b1"]
+    text = await opened.get("breaches/b1/draft", regulation="EU_GDPR", recipient="regulator")
+    assert "A backup was readable." in text["text"]
+
+    notice = {"regulation": "EU_GDPR", "recipient": "NOTICE_RECIPIENT_REGULATOR", "note": "portal, ref. 9"}
+    sent = (await opened.post("breaches/b1/notices", notice, 200))["breach"]
+    assert any(duty.get("sent_note") == "portal, ref. 9" for duty in sent["duties"])
+    closing = {"breach": {"affected": {"DE": 10}}, "close": True, "note": "no further notices"}
+    closed = await opened.http.patch("/api/v1/breaches/b1", json=closing, headers=ANN)
+    assert closed.status_code == 200, closed.text
+    assert closed.json()["breach"]["affected"] == {"DE": "10"}
+    assert (await opened.get("breaches/b1"))["breach"]["closed_time"]
+
+
+async def test_retention_tells_first_and_reports_what_it_did(opened: Opened) -> None:
+    policies = (await opened.get("retention/policies"))["policies"]
+    assert {policy["kind"] for policy in policies} >= {"decisions", "failed_events"}
+    dry = (await opened.post("retention/runs", {"dry_run": True}))["run"]
+    assert dry["dry_run"]
+    assert {result["rows"] for result in dry["results"]} == {"3"}
+    done = (await opened.post("retention/runs", {}))["run"]
+    assert [asked.dry_run for asked in opened.ingest.retained] == [True, False]
+    runs = (await opened.get("retention/runs"))["runs"]
+    assert {run["run_id"] for run in runs} == {dry["run_id"], done["run_id"]}
+
+
+async def test_evidence_is_one_document_that_verifies(opened: Opened) -> None:
+    unbounded = await opened.get("evidence", 422)
+    assert unbounded["errors"][0]["field"] == "since_time"
+    document = await opened.get("evidence", since="2020-01-01T00:00:00Z")
+    assert [row["event_id"] for row in document["decisions"]] == ["e1"]
+    key = (await opened.get("evidence/key"))["public_key"]
+    public = load_pem_public_key(key.encode())
+    assert isinstance(public, Ed25519PublicKey)
+    signed.verify(document, public)
+
+
+async def test_the_law_and_what_it_may_cost(opened: Opened) -> None:
+    found = await opened.get("regulations", limit=200)
+    packs = {path.stem for path in PACKS.glob("*.yaml")}
+    assert (found["policy_set"], len(found["regulations"])) == (opened.ingest.policy_set, len(packs))
+    gdpr = next(one for one in found["regulations"] if one["id"] == "EU_GDPR")
+    assert gdpr["facts"]
+    assert gdpr["rules"][0]["article"]
+    refused = await opened.post("impact", {"period": 1}, 400)
+    assert refused["reason"] == "IMPACT_INPUTS_INVALID"
+    assert (await opened.get("processing-records"))["activities"][0]["retention"]
+
+
+async def test_every_call_is_in_the_audit_log_with_who_asked(opened: Opened) -> None:
+    await opened.get("subject-requests", user_id="ann")
+    await opened.get("subject-requests/none", 404)
+    entries = (await opened.get("audit"))["entries"]
+    told = [(entry["actor"], entry["action"], entry["outcome"]) for entry in entries]
+    assert ("dpo@example", "compliance.ListSubjectRequests", "ok") in told
+    assert ("dpo@example", "compliance.GetSubjectRequest", "REQUEST_UNKNOWN") in told
+    assert "ann" not in json.dumps(entries)
+    verified = await opened.get("audit/verification")
+    assert verified["intact"]
+    assert int(verified["entries"]) >= len(entries)
+
+
+@pytest.mark.parametrize("name", [None, " ", "x" * 129])
+async def test_nobody_asks_without_a_name(opened: Opened, name: str | None) -> None:
+    headers = {} if name is None else {"x-usher-actor": name}
+    answer = await opened.http.get("/api/v1/audit", headers=headers)
+    assert (answer.status_code, answer.json()["reason"]) == (400, "ACTOR_MISSING")
