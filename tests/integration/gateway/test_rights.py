@@ -38,7 +38,14 @@ from services.compliance.store_consents import ConsentStore
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from usher.compliance.v1 import compliance_pb2_grpc
 from usher.decision.v1 import decision_pb2
-from usher.ingest.v1 import ingest_pb2, ingest_pb2_grpc, labels_pb2, labels_pb2_grpc
+from usher.ingest.v1 import (
+    enforcement_pb2,
+    enforcement_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    labels_pb2,
+    labels_pb2_grpc,
+)
 from usher.policy.v1 import policy_pb2, policy_pb2_grpc
 from usher.subject.v1 import subject_pb2, subject_pb2_grpc
 
@@ -52,6 +59,7 @@ class Ingest(
     labels_pb2_grpc.LabelServiceServicer,
     subject_pb2_grpc.SubjectDataServiceServicer,
     alerts_pb2_grpc.AlertsServiceServicer,
+    enforcement_pb2_grpc.EnforcementServiceServicer,
 ):
     """What compliance asks of the other services, answered by one."""
 
@@ -68,6 +76,9 @@ class Ingest(
         one = decision_pb2.Decision(event_id="e1", tenant="dev", policy_set=self.policy_set)
         one.decided_time.FromJsonString("2026-03-01T00:00:00Z")
         return ingest_pb2.ListDecisionsResponse(decisions=[one])
+
+    async def ListEnforcements(self, request: Any, context: Any) -> enforcement_pb2.ListEnforcementsResponse:
+        return enforcement_pb2.ListEnforcementsResponse()
 
     async def RecordLabels(
         self, request: labels_pb2.RecordLabelsRequest, context: Any
@@ -106,6 +117,10 @@ HOSTED = (
     (policy_pb2_grpc.add_PolicyServiceServicer_to_server, "usher.policy.v1.PolicyService"),
     (labels_pb2_grpc.add_LabelServiceServicer_to_server, "usher.ingest.v1.LabelService"),
     (subject_pb2_grpc.add_SubjectDataServiceServicer_to_server, "usher.subject.v1.SubjectDataService"),
+    (
+        enforcement_pb2_grpc.add_EnforcementServiceServicer_to_server,
+        "usher.ingest.v1.EnforcementService",
+    ),
     (alerts_pb2_grpc.add_AlertsServiceServicer_to_server, "usher.alerts.v1.AlertsService"),
 )
 
