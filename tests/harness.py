@@ -91,7 +91,7 @@ class Process:
     def running(self) -> bool:
         return self.popen is not None and self.popen.poll() is None
 
-    def wait_serving(self, timeout: float = 60.0) -> None:
+    def wait_serving(self, timeout: float = 120.0) -> None:
         """Returns once its health says SERVING."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
