@@ -264,7 +264,13 @@ class Door:
         flags = OLD if flags is None else flags
         payload = event.SerializeToString(deterministic=True)
         return _item(
-            tenant, event, payload, flags | (ATTACK_MARKED if attacks else 0), answer, replay_of=one.failed_id
+            tenant,
+            event,
+            event_ms,
+            payload,
+            flags | (ATTACK_MARKED if attacks else 0),
+            answer,
+            replay_of=one.failed_id,
         )
 
     # -- taking in ---------------------------------------------------------------------------------
@@ -375,7 +381,7 @@ class Door:
                     )
                 )
                 continue
-            item = _item(tenant, event, payload, flags, Reply(call, index) if wait else None)
+            item = _item(tenant, event, event_ms, payload, flags, Reply(call, index) if wait else None)
             item.started, item.deadline, item.trace = started, deadline, trace
             items.append(item)
         crash_point("check.after")
@@ -495,11 +501,18 @@ class Door:
 
 
 def _event_ms(event: event_pb2.Event) -> int:
-    return event.event_time.seconds * 1000 + event.event_time.nanos // 1_000_000
+    time = event.event_time
+    return time.seconds * 1000 + time.nanos // 1_000_000
 
 
 def _item(
-    tenant: str, event: event_pb2.Event, payload: bytes, flags: int, answer: Reply | None, replay_of: str = ""
+    tenant: str,
+    event: event_pb2.Event,
+    event_ms: int,
+    payload: bytes,
+    flags: int,
+    answer: Reply | None,
+    replay_of: str = "",
 ) -> Item:
     """An item of a well-formed event in canonical form."""
     return Item(
@@ -514,7 +527,7 @@ def _item(
         payment=event.payment_fingerprint,
         fingerprint=receipts.fingerprint(payload),
         payload=payload,
-        event_ms=_event_ms(event),
+        event_ms=event_ms,
         event_class=event_class(event.event_type),
         flags=flags,
         import_id=event.import_id if flags & IMPORT else "",

@@ -65,18 +65,18 @@ def attacks_in(event: event_pb2.Event) -> tuple[Attack, ...]:
     found: list[Attack] = []
     for name in _IDENTIFIERS:
         _look(name, "identifier", getattr(event, name), Kind.IDENTIFIER, found)
-    found.extend(attacks_in_texts(event))
+    found.extend(attacks_in_texts(event.subscription_plan, event.error_code, event.user_agent))
     if event.HasField("account"):
         _look("account.household_id", "identifier", event.account.household_id, Kind.IDENTIFIER, found)
     return tuple(found[:_MOST_TOLD])
 
 
-def attacks_in_texts(event: event_pb2.Event) -> list[Attack]:
-    """Every attack in an event's free texts."""
+def attacks_in_texts(plan: str, code: str, agent: str) -> list[Attack]:
+    """Every attack in the free texts of an event: its subscription_plan, error_code and user_agent."""
     found: list[Attack] = []
-    _look("subscription_plan", "subscription_plan", event.subscription_plan, Kind.IDENTIFIER, found)
-    _look("error_code", "error_code", event.error_code, Kind.TEXT, found)
-    _look("user_agent", "user_agent", event.user_agent, Kind.TEXT, found)
+    _look("subscription_plan", "subscription_plan", plan, Kind.IDENTIFIER, found)
+    _look("error_code", "error_code", code, Kind.TEXT, found)
+    _look("user_agent", "user_agent", agent, Kind.TEXT, found)
     return found
 
 

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingest import check
+from services.ingest import check, security
 from usher.event.v1 import event_pb2
 
 NOW_MS = 1_795_348_800_000  # 2026-11-22T12:00:00Z
@@ -404,4 +404,16 @@ def test_the_quick_check_passes_what_the_full_one_finds_nothing_wrong_with(data:
     if data.draw(st.integers(0, 9)) == 0:
         one.unmapped.payload = b"x"
 
-    assert check._well_formed(one, NOW_MS, check._identifiers(one)) == (not check._every_error(one, NOW_MS))
+    quick = check._well_formed(one, NOW_MS, check._identifiers(one), check._texts(one))
+    assert quick == (not check._every_error(one, NOW_MS))
+    one.ClearField("metadata_json")
+    one.ClearField("unknown_json")
+    assert check.attacks_of(one) == security.attacks_in(one)
+
+
+@pytest.mark.parametrize("household", ["h1' OR '1'='1", "<script>alert(1)</script>", "../../etc/passwd"])
+def test_an_attack_in_the_household_is_found_beside_harmless_identifiers(household: str) -> None:
+    one = event()
+    one.account.household_id = household
+    found = check.examine(one, NOW_MS).attacks
+    assert [attack.field for attack in found] == ["account.household_id"]
