@@ -49,12 +49,15 @@ async def _run(common: Common, opened: Callable[[Common], Awaitable[Any]]) -> in
     page = None
     try:
         if common.metrics is not None:
-            page = MetricsServer(
-                common.metrics,
-                telemetry,
-                beyond_loopback=common.metrics_beyond_loopback,
-                serving=lambda: not runner.stopping,
-            )
+            try:
+                page = MetricsServer(
+                    common.metrics,
+                    telemetry,
+                    beyond_loopback=common.metrics_beyond_loopback,
+                    serving=lambda: not runner.stopping,
+                )
+            except ValueError as error:
+                raise UnusableError(f"--metrics: {error}") from None
         loop = asyncio.get_running_loop()
         work = asyncio.create_task(runner.run())
 
