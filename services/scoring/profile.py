@@ -269,7 +269,9 @@ def fold(words: Words, profile_of: Sequence[int], columns: Columns) -> Ints:
     `words` is changed in place. Returns one row of `O.WIDTH` numbers an event.
     """
     observed = np.zeros((len(profile_of), O.WIDTH), np.int64)
-    table = np.stack(columns)
+    table = np.empty((len(columns), len(profile_of)), np.int64)
+    for number, column in enumerate(columns):
+        table[number] = column
     if len(profile_of) <= FEW:
         fold_few(words, profile_of, table, range(len(profile_of)), observed)
         return observed
@@ -568,7 +570,7 @@ def fold_round(
     network, title, instrument, kind, playing, refused, page, lacking, handling = table[9:]
     n = len(at)
     every = np.arange(n)
-    v = np.ascontiguousarray(words[rows].T)
+    v = np.ascontiguousarray(words.take(rows, axis=0).T)
     unread = (handling & READ) == 0
     if unread.any():
         v[:, unread] = np.frombuffer(_EMPTY, "<u4")[:, None]

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from services.common.policy import Part, write_policy_set
 from services.scoring import decide, features, rules
 from services.scoring.extract import Facts
 from services.scoring.profile import Columns, O
 from usher.event.v1 import event_pb2
+from usher.policy.v1 import policy_pb2
 
 DEFAULTS = Path(rules.__file__).parent / "defaults"
 NOW = 1_790_000_000
@@ -23,6 +25,24 @@ SIGNALS = rules.SIGNALS
 @cache
 def default_rules() -> rules.Rules:
     return rules.read_rules((DEFAULTS / "outcomes.yaml").read_bytes(), NORMS)
+
+
+def write_scoring_set(directory: Path, **replaced: bytes) -> str:
+    """Writes a policy set of scoring's shipped parts alone; parts may be replaced by file stem and suffix."""
+    parts = [
+        (policy_pb2.PART_KIND_SCORING_RULES, "outcomes", "outcomes_yaml"),
+        (policy_pb2.PART_KIND_MODEL, "ensemble", "ensemble_onnx"),
+        (policy_pb2.PART_KIND_MODEL_CARD, "ensemble", "ensemble_json"),
+        (policy_pb2.PART_KIND_MODEL_CARD, "trees", "trees_json"),
+        (policy_pb2.PART_KIND_NORMS, "population", "norms_json"),
+    ]
+    return write_policy_set(
+        directory,
+        [
+            Part(kind, name, replaced.get(file) or (DEFAULTS / file.replace("_", ".")).read_bytes())
+            for kind, name, file in parts
+        ],
+    )
 
 
 def inputs(

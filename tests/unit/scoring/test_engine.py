@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from services.common.errors import PolicySetUnknown
+from services.common.errors import FailedPrecondition, PolicySetUnknown
 from services.common.policy import PolicySetCache
 from services.scoring import factors, features, profile
 from services.scoring.engine import Engine, Engines
 from simulator.traffic import generate
+from tests.unit.scoring.builders import write_scoring_set
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.scoring.v1 import scoring_pb2
@@ -210,6 +211,29 @@ async def test_engines_compile_once_and_keep_the_last_used(policy_directory: Pat
         await engines.get("ps_" + "0" * 32)
     answer = await first.decide_async(request([event(i) for i in range(200)]))
     assert answer == first.decide(request([event(i) for i in range(200)]))
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "says"),
+    [
+        ("ensemble_onnx", b"not a graph", "SHA-256"),
+        ("ensemble_json", b'{"format": 1}', "format"),
+        ("trees_json", b"{}", "trees"),
+        ("norms_json", b"{}", "norms"),
+        ("outcomes_yaml", b"version: 1", "version"),
+    ],
+)
+async def test_a_set_that_must_not_decide_is_refused_and_the_one_before_goes_on(
+    tmp_path: Path, part: str, content: bytes, says: str
+) -> None:
+    good, bad = write_scoring_set(tmp_path), write_scoring_set(tmp_path, **{part: content})
+    engines = Engines(PolicySetCache(tmp_path))
+    serving = await engines.get(good)
+    for _ in range(2):  # it is not kept half made
+        with pytest.raises(FailedPrecondition, match=says):
+            await engines.get(bad)
+    assert await engines.get(good) is serving
+    assert not serving.decide(request([event()])).errors
 
 
 def test_figures_that_are_no_numbers_count_as_unknown(engine: Engine) -> None:
