@@ -165,6 +165,9 @@ DECISION: Schema = _object(
                             "obtained_time": _or_null(_TIME),
                             "withdrawn_time": _or_null(_TIME),
                             "expires_time": _or_null(_TIME),
+                            "opted_out_time": _or_null(_TIME),
+                            "objected_time": _or_null(_TIME),
+                            "restricted_time": _or_null(_TIME),
                         }
                     )
                 ),

@@ -598,7 +598,10 @@ def _consent(verdict: decision_pb2.Verdict | None) -> dict[str, Any]:
     if verdict is None:
         return {"conflicts": [], "problems": [], "ledger": None, "ledger_version": None}
     told = verdict.ledger_consent
-    times = ("obtained_time", "withdrawn_time", "expires_time")
+    times = (
+        *("obtained_time", "withdrawn_time", "expires_time"),
+        *("opted_out_time", "objected_time", "restricted_time"),
+    )
     return {
         "conflicts": [
             {

@@ -75,6 +75,12 @@ class LedgerFact(NamedTuple):
     separate: bool | None
     verifiable: bool | None
     vppa_separate_form: bool | None
+    opted_out: int | None = None
+    """Since when an opt-out of sale, sharing and targeted advertising is in force, in seconds; None: it is not."""
+    objected: int | None = None
+    """Since when an objection is."""
+    restricted: int | None = None
+    """Since when the restriction of processing is."""
 
 
 class Problem(NamedTuple):
@@ -187,7 +193,10 @@ def resolve(
         status = scope = None
     elif status != "granted":
         scope = ()
-    opt_out = _either("privacy.explicit_opt_out", own.opt_out, strings.opt_outs, True, conflicts)
+    said = strings.opt_outs
+    if ledger is not None and ledger.opted_out is not None:
+        said = [*said, ("ledger", True)]
+    opt_out = _either("privacy.explicit_opt_out", own.opt_out, said, True, conflicts)
     gpc = _either("privacy.signals.gpc", own.gpc, strings.gpcs, True, conflicts)
     if strings.opt_out_unreliable:
         opt_out = opt_out or None

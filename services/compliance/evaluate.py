@@ -16,6 +16,11 @@ recipient where data are shared, one for the transfer where there is one. The st
 GAP before PERMITTED; among equals the graver, then the first by id. A viewer's own request is always permitted. Where
 several regulations apply and answer differently on one entry, the strictest decides and `conflicts` shows the others.
 
+**Rights in the ledger.** What a viewer obtained by a request holds, whichever law applies and whatever period it leaves: a
+restriction suppresses every purpose but security, an objection marketing, advertising and what rests on legitimate interests
+(security apart), an opt-out targeted advertising, sale and sharing. Such an entry names "ledger.restriction",
+"ledger.objection" or "ledger.opt_out" as its rule.
+
 **Remedies** are what puts findings right, one entry a remedy with the rules that it serves; they are the caller's acts.
 """
 
@@ -48,6 +53,8 @@ MAX_RISK = 3.0
 ADULT = 18
 EVERY_PURPOSE = "*"
 SECURITY_PURPOSES = frozenset({"security", "fraud_prevention"})
+_ADVERTISING = "targeted_advertising"
+_MARKETING = frozenset({_ADVERTISING, "direct_marketing"})
 
 _PERMITTED = decision_pb2.PROCESSING_STATE_PERMITTED
 _SUPPRESS = decision_pb2.PROCESSING_STATE_SUPPRESS
@@ -155,6 +162,8 @@ class Law:
             facts.residence,
             facts.assumptions,
             facts.ledger,
+            # Only rights in the ledger make these matter where no pack reads them.
+            None if not _has_rights(facts) else (values[_LEGAL_BASIS], values[_IS_SALE]),
             (facts.resolution.conflicts, facts.resolution.problems) if facts.resolution is not None else None,
             *[values[position] for position in reach.plain],
             *counts,
@@ -216,6 +225,7 @@ class Law:
         return since, until
 
 
+_LEGAL_BASIS, _IS_SALE = _AT["legal_basis_claimed"], _AT["third_party.is_sale_or_share"]
 _ALWAYS_READ = {
     _AT[path]
     for path in (
@@ -469,6 +479,9 @@ def _tell_consent(facts: Facts, verdict: decision_pb2.Verdict) -> None:
             (told.obtained_time, facts.ledger.obtained),
             (told.withdrawn_time, facts.ledger.withdrawn),
             (told.expires_time, facts.ledger.expires),
+            (told.opted_out_time, facts.ledger.opted_out),
+            (told.objected_time, facts.ledger.objected),
+            (told.restricted_time, facts.ledger.restricted),
         ):
             if seconds is not None:
                 time.seconds = seconds
@@ -515,7 +528,7 @@ def _conflicts(
     """For each entry that a rule decided: the regulations that apply and ask for less."""
     conflicts: list[decision_pb2.Conflict] = []
     for entry in processing:
-        if not entry.rule:
+        if not entry.rule or entry.rule.startswith(_LEDGER):
             continue
         affects = "recipient" if entry.recipient else "transfer" if entry.destination else "purposes"
         demands = {hit.pack.id: _GAP for hit in gaps if hit.rule.affects == affects}
@@ -610,7 +623,49 @@ def _processing(
                 rule=rule,
             )
         )
-    return entries
+    return _with_rights(facts, entries) if _has_rights(facts) and handling == "processing" else entries
+
+
+_LEDGER = "ledger."
+
+
+def _has_rights(facts: Facts) -> bool:
+    ledger = facts.ledger
+    return ledger is not None and (ledger.opted_out, ledger.objected, ledger.restricted) != (None, None, None)
+
+
+def _with_rights(facts: Facts, entries: list[decision_pb2.Processing]) -> list[decision_pb2.Processing]:
+    """The entries, with those suppressed that a right in the ledger speaks of."""
+    values, ledger = facts.values, facts.ledger
+    assert ledger is not None
+    declared = values[_AT["purpose"]]
+    purpose = declared if isinstance(declared, str) else EVERY_PURPOSE
+    found = {(entry.purpose, entry.recipient, entry.destination): entry for entry in entries}
+
+    def suppress(name: str, right: str, recipient: str = "") -> None:
+        entry = found.setdefault(
+            (name, recipient, ""), decision_pb2.Processing(purpose=name, recipient=recipient)
+        )
+        if entry.state != _SUPPRESS:
+            entry.state, entry.rule = _SUPPRESS, _LEDGER + right
+
+    if ledger.restricted is not None and purpose not in SECURITY_PURPOSES:
+        suppress(purpose, "restriction")
+    if ledger.objected is not None:
+        if declared is None:
+            for name in sorted(_MARKETING):
+                suppress(name, "objection")
+        elif purpose in _MARKETING or (
+            values[_LEGAL_BASIS] == "legitimate_interests" and purpose not in SECURITY_PURPOSES
+        ):
+            suppress(purpose, "objection")
+    if ledger.opted_out is not None:
+        if declared is None or purpose == _ADVERTISING:
+            suppress(_ADVERTISING, "opt_out")
+        if values[_IS_SALE]:
+            recipient = values[_AT["third_party.recipient_type"]]
+            suppress(purpose, "opt_out", recipient if isinstance(recipient, str) else EVERY_PURPOSE)
+    return list(found.values())
 
 
 def _decisive(

@@ -369,6 +369,10 @@ def _resolve(
     values[_AT["explicit_opt_out"]] = found.opt_out
     values[_AT["signals.gpc"]] = found.gpc
     values[_AT["opt_out_offered"]] = found.opt_out_offered
+    if ledger is not None and ledger.opted_out is not None and values[_AT["opt_out_received_time"]] is None:
+        values[_AT["opt_out_received_time"]] = ledger.opted_out
+    if ledger is not None and ledger.objected is not None:
+        values[_AT["user_objected"]] = True
     for name, value in found.tcf.items():
         values[_AT[f"consent.tcf.{name}"]] = value
     assumptions.extend(f"{problem.field}: {problem.reason} -> not relied on" for problem in found.problems)

@@ -31,6 +31,11 @@ REFUSED = consent_pb2.CONSENT_ACT_REFUSED
 WITHDRAWN = consent_pb2.CONSENT_ACT_WITHDRAWN
 ERASED = consent_pb2.CONSENT_ACT_ERASED
 
+OPT_OUT, OBJECTION, RESTRICTION = "sale_and_sharing", "legitimate_interests", "processing"
+"""Purposes that a right is about: refused or withdrawn, the right is in force; given, it is taken back. They are no
+consent and decide no status."""
+RIGHTS = (OPT_OUT, OBJECTION, RESTRICTION)
+
 MAX_RECORDS = 100
 MAX_SCOPE = 32
 MAX_AHEAD_MS = 300_000
@@ -298,6 +303,8 @@ def fact_for(states: dict[str, State], purpose: str) -> LedgerFact | None:
     """
     if not states:
         return None
+    opted_out, objected, restricted = (_in_force(states.get(name)) for name in RIGHTS)
+    states = {name: state for name, state in states.items() if name not in RIGHTS}
     denied = tuple(sorted(name for name, state in states.items() if state.status != "granted"))
     granted = {
         word for name, state in states.items() if state.status == "granted" for word in (name, *state.scope)
@@ -305,7 +312,7 @@ def fact_for(states: dict[str, State], purpose: str) -> LedgerFact | None:
     deciding = states.get(purpose)
     if deciding is None and purpose:
         deciding = next((state for state in states.values() if purpose in state.scope), None)
-    elif deciding is None and len({state.status for state in states.values()}) == 1:
+    elif deciding is None and states and len({state.status for state in states.values()}) == 1:
         deciding = max(states.values(), key=lambda state: state.entry.seq)
     record = deciding.record if deciding else consent_pb2.ConsentRecord()
     agreement = deciding.agreement if deciding else None
@@ -323,7 +330,17 @@ def fact_for(states: dict[str, State], purpose: str) -> LedgerFact | None:
         told.separate if told.HasField("separate") else None,
         told.verifiable if told.HasField("verifiable") else None,
         told.vppa_separate_form if told.HasField("vppa_separate_form") else None,
+        opted_out,
+        objected,
+        restricted,
     )
+
+
+def _in_force(state: State | None) -> int | None:
+    """Since when a right is in force, in seconds; None where it is not."""
+    if state is None or state.status not in ("absent", "withdrawn"):
+        return None
+    return state.record.effective_time.seconds
 
 
 def newest(entries: Iterable[Entry]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.common.errors import FailedPrecondition, FieldViolation, InvalidArgument
-from services.compliance import duties
+from services.compliance import duties, ledger
 from services.compliance.calendars import Period, due_ms
 from services.compliance.duties import Deadline, Facts
 from usher.compliance.v1 import records_pb2
@@ -25,6 +25,12 @@ COMPLETED, REFUSED, WITHDRAWN = (
 )
 CLOSED = frozenset((COMPLETED, REFUSED, WITHDRAWN))
 DOWNLOADS = frozenset((R.SUBJECT_RIGHT_ACCESS, R.SUBJECT_RIGHT_PORTABILITY))
+LEDGER_PURPOSES: dict[int, str] = {
+    R.SUBJECT_RIGHT_OPT_OUT: ledger.OPT_OUT,
+    R.SUBJECT_RIGHT_OBJECTION: ledger.OBJECTION,
+    R.SUBJECT_RIGHT_RESTRICTION: ledger.RESTRICTION,
+}
+"""Rights that are fulfilled by an entry of the consent ledger, and the purpose it is about."""
 MAX_TEXT = 4_000
 DUE_SOON_MS = 5 * 86_400_000
 """How long before the end people are reminded."""

@@ -32,7 +32,7 @@ from services.compliance.requests import invalid
 from services.compliance.store_records import NEVER, RecordStore
 from services.compliance.store_subject import ComplianceSubjects
 from services.compliance.sweep import next_look, next_look_at_breach
-from usher.compliance.v1 import records_pb2, records_pb2_grpc
+from usher.compliance.v1 import consent_pb2, records_pb2, records_pb2_grpc
 from usher.decision.v1 import decision_pb2
 from usher.ingest.v1 import labels_pb2
 from usher.subject.v1 import subject_pb2
@@ -221,17 +221,26 @@ class RequestServicer(records_pb2_grpc.SubjectRequestServiceServicer):
             return NEVER if one.state in rules.CLOSED else next_look(one, now_ms)
 
         before = await self._database.read(self._store.request, request.tenant, request.request_id)
-        if (
-            request.contest == R.CONTEST_OUTCOME_OVERTURNED
-            and request.action == R.SUBJECT_REQUEST_ACTION_ANSWER
-        ):
-            await self._label(before, request.actor)
+
+        async def work() -> R.SubjectRequest:
+            if request.action == R.SUBJECT_REQUEST_ACTION_ANSWER:
+                trial = R.SubjectRequest()
+                trial.CopyFrom(before)
+                # Raises what the change would raise, before anything is written elsewhere.
+                change(trial)
+                if request.contest == R.CONTEST_OUTCOME_OVERTURNED:
+                    await self._label(before, request.actor)
+                await self._enter_right(before)
+            return await self._database.run(
+                self._store.change_request, request.tenant, request.request_id, change
+            )
+
         found = await self._shared.audited(
             request,
             f"ActOnSubjectRequest.{action}",
             request.request_id,
             before.user_id,
-            self._database.run(self._store.change_request, request.tenant, request.request_id, change),
+            work(),
         )
         if found.state in rules.CLOSED and before.user_id:
             await self._forget_if_erased(found)
@@ -260,6 +269,27 @@ class RequestServicer(records_pb2_grpc.SubjectRequestServiceServicer):
         )
         if answer.results[0].status == labels_pb2.LABEL_STATUS_INVALID:
             raise FailedPrecondition("LABEL_REFUSED", f"the label was refused: {answer.results[0].error}")
+
+    async def _enter_right(self, one: R.SubjectRequest) -> None:
+        """An opt-out, objection or restriction that is granted goes into the consent ledger, which later decisions read.
+
+        It counts from when it was received. Idempotent by the request's id, so it is written before the request is closed.
+        """
+        purpose = rules.LEDGER_PURPOSES.get(one.right)
+        if purpose is None or one.state != rules.READY or not one.user_id:
+            return
+        record = consent_pb2.ConsentRecord(
+            act=consent_pb2.CONSENT_ACT_REFUSED, purpose=purpose, source="subject_request"
+        )
+        record.effective_time.CopyFrom(one.received_time)
+        record.proof.kind, record.proof.reference = "subject_request", one.request_id
+        await self._own.consents.record(
+            one.tenant,
+            one.user_id,
+            [record],
+            f"subject_request.{one.request_id}",
+            self._shared.clock.now_ms(),
+        )
 
     async def _forget_if_erased(self, request: R.SubjectRequest) -> None:
         """A request that was open when its subject was erased loses the name once it is closed."""

@@ -35,7 +35,7 @@ class ComplianceSubjects(NothingKept):
     ) -> None:
         """`forget` drops what the process remembers of a subject (tenant, user id) beside its rows."""
         self._store = store
-        self._consents = consents
+        self.consents = consents
         self._forget = forget
         self._database = store.database
         self._rows = rows
@@ -84,7 +84,7 @@ class ComplianceSubjects(NothingKept):
         done = {"consents": 0, "requests": 0, "holds": 0}
         if not subject.keeps_all("consents"):
             with self._database.begin() as connection:
-                done["consents"] = self._consents.erase_within(
+                done["consents"] = self.consents.erase_within(
                     connection, subject.tenant, subject.user_id, utc_now_ms()
                 )
         key = subject_of(self._key, subject.tenant, subject.user_id)

@@ -33,11 +33,13 @@ from services.common.telemetry import Telemetry, TelemetrySettings
 from services.compliance.ledger_reader import LedgerReader
 from services.compliance.records import Records
 from services.compliance.servicer import ComplianceServicer, Engines
+from services.compliance.servicer_consents import ConsentServicer
 from services.compliance.settings import ComplianceSettings
 from services.compliance.store_consents import ConsentStore
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
-from usher.compliance.v1 import compliance_pb2_grpc
+from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc, consent_pb2_grpc
 from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
 from usher.ingest.v1 import (
     enforcement_pb2,
     enforcement_pb2_grpc,
@@ -128,7 +130,8 @@ HOSTED = (
 class Opened:
     """The gateway, and what stands behind it."""
 
-    def __init__(self, http: httpx.AsyncClient, ingest: Ingest) -> None:
+    def __init__(self, http: httpx.AsyncClient, ingest: Ingest, law: Any) -> None:
+        self.law = law
         self.http = http
         self.ingest = ingest
 
@@ -180,10 +183,15 @@ async def opened(short_tmp_path: Path) -> AsyncIterator[Opened]:
             ComplianceServicer(engines, reader, telemetry.registry),
             "usher.compliance.v1.ComplianceService",
         )
+        acts = Service(
+            consent_pb2_grpc.add_ConsentServiceServicer_to_server,
+            ConsentServicer(consents, telemetry.registry, SystemClock()),
+            "usher.compliance.v1.ConsentService",
+        )
         async with (
             Records(settings, consents, reader.forget, database, telemetry, SystemClock()) as records,
             start_server(
-                own, [law, *records.services], healthy=records.healthy, telemetry=telemetry
+                own, [law, acts, *records.services], healthy=records.healthy, telemetry=telemetry
             ) as server,
         ):
             await server.wait_serving()
@@ -192,7 +200,7 @@ async def opened(short_tmp_path: Path) -> AsyncIterator[Opened]:
                 gateway = GatewaySettings(ingest=there, compliance=target, request_timeout=60.0)
                 transport = httpx.ASGITransport(app=create_app(gateway, first, outer, channel))
                 async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-                    yield Opened(http, ingest)
+                    yield Opened(http, ingest, compliance_pb2_grpc.ComplianceServiceStub(channel))
 
 
 async def always() -> None:
@@ -250,6 +258,63 @@ async def test_contesting_a_decision_reviews_it_and_labels_it(opened: Opened) ->
     assert done["request"]["contest"] == "CONTEST_OUTCOME_OVERTURNED"
     (label,) = opened.ingest.labels
     assert (label.subject, label.kind) == ("e1", labels_pb2.LABEL_KIND_FALSE_ALARM)
+
+
+@pytest.mark.parametrize(
+    ("right", "facts", "rule"),
+    [
+        ("OPT_OUT", {"purpose": "targeted_advertising"}, "ledger.opt_out"),
+        (
+            "OBJECTION",
+            {"purpose": "analytics", "legal_basis_claimed": "legitimate_interests"},
+            "ledger.objection",
+        ),
+        ("RESTRICTION", {"purpose": "analytics", "legal_basis_claimed": "contract"}, "ledger.restriction"),
+    ],
+)
+async def test_a_right_that_is_granted_suppresses_what_later_events_ask_for(
+    opened: Opened, right: str, facts: dict[str, str], rule: str
+) -> None:
+    async def rule_of(time: str, user: str = "ann") -> str:
+        event = event_pb2.Event(event_id=f"{user}.{time}", user_id=user, event_type="play")
+        event.event_time.FromJsonString(time)
+        event.privacy.user_residence = "US-CA"
+        for name, value in facts.items():
+            setattr(event.privacy, name, value)
+        request = compliance_pb2.EvaluateEventsRequest(
+            tenant="dev", policy_set=opened.ingest.policy_set, events=[event.SerializeToString()]
+        )
+        answer = await opened.law.EvaluateEvents(request)
+        verdict = decision_pb2.Verdict.FromString(answer.verdicts[answer.verdict_of[0]])
+        suppressed = [
+            one for one in verdict.processing if one.state == decision_pb2.PROCESSING_STATE_SUPPRESS
+        ]
+        return next((one.rule for one in suppressed if one.purpose == facts["purpose"]), "")
+
+    after = "2026-03-02T00:00:00Z"
+    assert not await rule_of(after)
+    taken = {
+        "user_id": "ann",
+        "right": f"SUBJECT_RIGHT_{right}",
+        "jurisdiction": "US-CA",
+        "request_id": "o1",
+        "identity_confirmed": True,
+        "received_time": "2026-03-01T00:00:00Z",
+    }
+    await opened.post("subject-requests", taken)
+    # Without a reason it is not answered, and nothing is written.
+    await act(opened, "o1", "ANSWER", 422)
+    assert not await rule_of(after)
+    await act(opened, "o1", "ANSWER", note="granted")
+    assert await rule_of(after) == rule
+    assert not await rule_of("2026-02-28T00:00:00Z")
+    assert not await rule_of(after, "ben")
+    state = (await opened.get("consents/ann"))["states"][0]
+    assert (state["status"], state["record"]["proof"]["reference"]) == ("absent", "o1")
+    # The viewer takes it back.
+    given = {"act": "given", "purpose": state["purpose"], "source": "account", "effective_time": after}
+    await opened.post("consents", {"user_id": "ann", "records": [given]})
+    assert not await rule_of("2026-03-03T00:00:00Z")
 
 
 async def test_legal_holds(opened: Opened) -> None:

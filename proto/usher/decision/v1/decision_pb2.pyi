@@ -565,20 +565,26 @@ class ConsentStringProblem(_message.Message):
     def __init__(self, field: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class LedgerConsent(_message.Message):
-    __slots__ = ("granted", "denied", "status", "obtained_time", "withdrawn_time", "expires_time")
+    __slots__ = ("granted", "denied", "status", "obtained_time", "withdrawn_time", "expires_time", "opted_out_time", "objected_time", "restricted_time")
     GRANTED_FIELD_NUMBER: _ClassVar[int]
     DENIED_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     OBTAINED_TIME_FIELD_NUMBER: _ClassVar[int]
     WITHDRAWN_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_TIME_FIELD_NUMBER: _ClassVar[int]
+    OPTED_OUT_TIME_FIELD_NUMBER: _ClassVar[int]
+    OBJECTED_TIME_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_TIME_FIELD_NUMBER: _ClassVar[int]
     granted: _containers.RepeatedScalarFieldContainer[str]
     denied: _containers.RepeatedScalarFieldContainer[str]
     status: str
     obtained_time: _timestamp_pb2.Timestamp
     withdrawn_time: _timestamp_pb2.Timestamp
     expires_time: _timestamp_pb2.Timestamp
-    def __init__(self, granted: _Optional[_Iterable[str]] = ..., denied: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., obtained_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., withdrawn_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    opted_out_time: _timestamp_pb2.Timestamp
+    objected_time: _timestamp_pb2.Timestamp
+    restricted_time: _timestamp_pb2.Timestamp
+    def __init__(self, granted: _Optional[_Iterable[str]] = ..., denied: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., obtained_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., withdrawn_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., opted_out_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., objected_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restricted_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("regulation", "article", "reason", "rule", "pack_version", "remedy", "verification", "reviewed_by", "severity", "forbids_act", "consent_cannot_cure")
