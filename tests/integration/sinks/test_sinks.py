@@ -15,15 +15,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import redis
+import trustme
+from grpc_health.v1 import health_pb2_grpc
 
+from services.common.server import Health
 from services.common.webhooks import key_of, verify
 from tests.fakes import TENANT, FakeMesh, Front, event, running_ingest, until
 from tests.kafka import MockKafka
 from tests.servers import RedisServer
 from usher.decision.v1 import decision_pb2
-from usher.ingest.v1 import flow_pb2, ingest_pb2, keys_pb2
+from usher.ingest.v1 import flow_pb2, flow_pb2_grpc, ingest_pb2, ingest_pb2_grpc, keys_pb2
 
 ROOT = Path(__file__).resolve().parents[3]
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
@@ -45,11 +49,13 @@ async def front(mesh: FakeMesh, tmp_path: Path) -> AsyncIterator[Front]:
 
 
 @contextlib.asynccontextmanager
-async def sink(mesh: FakeMesh, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def sink(
+    mesh: FakeMesh, *arguments: str, target: str = ""
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command as a process against the running ingest; killed at the end where it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", "cli", "sink", *arguments,
-        "--target", f"unix:{mesh.folder}/ingest.sock", "--tenant", TENANT,
+        "--target", target or f"unix:{mesh.folder}/ingest.sock", "--tenant", TENANT,
         cwd=ROOT,
         env={key: value for key, value in os.environ.items() if not key.startswith("USHER_")},
         stdin=asyncio.subprocess.DEVNULL,
@@ -344,4 +350,65 @@ async def test_a_key_that_may_read_opens_it(
         async with sink(mesh, *hook, "--key-file", str(key)) as process:
             await caught_up(front, "webhook")
             await stopped(process)
+    assert [one["event_id"] for one in receiver.data()] == ["e1"]
+
+
+# -- beyond this machine -----------------------------------------------------------------------------------
+
+
+class Elsewhere(ingest_pb2_grpc.IngestServiceServicer, flow_pb2_grpc.FlowServiceServicer):
+    """An ingest with one decision, that keeps who asked and what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.callers: set[str] = set()
+        self.acknowledged: list[int] = []
+
+    async def WatchDecisions(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self.callers.update(
+            name.decode() for name in context.auth_context().get("x509_subject_alternative_name", ())
+        )
+        made = decision_pb2.Decision(event_id="e1", tenant=request.tenant, position=7)
+        yield ingest_pb2.WatchDecisionsResponse(decisions=[made])
+        while True:
+            yield ingest_pb2.WatchDecisionsResponse()
+            await asyncio.sleep(0.1)
+
+    async def AckDecisions(self, request: Any, context: Any) -> Any:
+        self.acknowledged.append(request.position)
+        return flow_pb2.AckDecisionsResponse(position=request.position)
+
+
+async def test_over_mutual_tls(
+    mesh: FakeMesh, tmp_path: Path, receiver: Receiver, hook: tuple[str, ...]
+) -> None:
+    ca = trustme.CA()
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    ours = ca.issue_cert("backend")
+    ours.private_key_pem.write_to_path(folder / "tls.key")
+    ours.cert_chain_pems[0].write_to_path(folder / "tls.crt")
+    ca.cert_pem.write_to_path(folder / "ca.crt")
+    theirs = ca.issue_cert("127.0.0.1")
+    credentials = grpc.ssl_server_credentials(
+        [(theirs.private_key_pem.bytes(), theirs.cert_chain_pems[0].bytes())],
+        root_certificates=ca.cert_pem.bytes(),
+        require_client_auth=True,
+    )
+    elsewhere, server = Elsewhere(), grpc.aio.server()
+    ingest_pb2_grpc.add_IngestServiceServicer_to_server(elsewhere, server)
+    flow_pb2_grpc.add_FlowServiceServicer_to_server(elsewhere, server)
+    health = Health(["usher.ingest.v1.IngestService"])
+    health.set_serving(True)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    try:
+        async with sink(mesh, *hook, "--tls", str(folder), target=f"127.0.0.1:{port}") as process:
+            await until(lambda: 7 in elsewhere.acknowledged, PATIENCE)
+            await stopped(process)
+    finally:
+        await server.stop(0)
+    assert elsewhere.callers == {"backend"}
+    # First it takes its place, then it says how far it is.
+    assert elsewhere.acknowledged == [6, 7]
     assert [one["event_id"] for one in receiver.data()] == ["e1"]
