@@ -19,6 +19,7 @@ from services.common.shipped import SHIPPED, shipped_policy_set
 from services.common.subject_data import subject_data
 from services.common.telemetry import Telemetry
 from services.ingest import peers as paths
+from services.ingest.acts import open_acts
 from services.ingest.backlog import Backlog
 from services.ingest.door import Door
 from services.ingest.erasures import ErasedViewers
@@ -127,7 +128,8 @@ class Ingest:
             telemetry,
         )
         list_store = ListStore(self._store)
-        self._lists = Lists(list_store, p.refresh_seconds, clock, telemetry)
+        self._acts = open_acts(settings.senders.rates_redis_url, telemetry.registry)
+        self._lists = Lists(list_store, self._acts, p.refresh_seconds, clock, telemetry)
         self._memory = FraudMemory(self._store, peers, self._places, p.restore_days, clock, telemetry)
         self._pipeline = Pipeline(
             store=self._store,
@@ -248,6 +250,7 @@ class Ingest:
         for channel in self._channels:
             await channel.close()
         await self._rates.close()
+        await self._acts.close()
         await self._database.aclose()
         self._places.close()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections import OrderedDict
 from typing import Any, NamedTuple, cast
 
 from services.common.errors import FieldViolation
@@ -36,7 +35,6 @@ _MAX_LIMIT = 10_000
 _MOST_SECONDS_AHEAD = 3_660 * 86_400
 _LEAST_PREFIX = {4: 8, 6: 19}
 _IPV6_HOUSEHOLD = 64
-_HOUR_MS = 3_600_000
 
 _C = event_pb2.EventClass
 _UNTOUCHED = 1 << _C.EVENT_CLASS_LOGOUT | 1 << _C.EVENT_CLASS_RIGHTS
@@ -248,30 +246,6 @@ def _first(place: dict[int, InForce] | None, bit: int, now_ms: int) -> InForce |
         if one is not None and one.classes & bit and (not one.expires_ms or now_ms < one.expires_ms):
             return one
     return None
-
-
-class AccountActs:
-    """How many acts each account did under a LIMIT within the last hour; bounded, the least recently seen go first.
-
-    Kept in this process: beside several replicas that share an account's traffic the limit holds for each of them.
-    """
-
-    def __init__(self, most: int = 100_000) -> None:
-        self._most = most
-        self._times: OrderedDict[tuple[str, bytes], list[int]] = OrderedDict()
-
-    def add(self, entry: InForce, user_key: bytes, now_ms: int) -> int:
-        """Counts an act; returns the acts of the last hour, this one included, as far as the limit plus one."""
-        key = (entry.entry_id, user_key)
-        times = [one for one in self._times.get(key, ()) if one > now_ms - _HOUR_MS]
-        times.append(now_ms)
-        # More than the limit plus one says nothing more.
-        times = times[-(entry.limit + 1) :]
-        self._times[key] = times
-        self._times.move_to_end(key)
-        while len(self._times) > self._most:
-            self._times.popitem(last=False)
-        return len(times)
 
 
 class Hit(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 
 from prometheus_client import Counter, Gauge
 
@@ -15,8 +16,9 @@ from services.common.clock import Clock
 from services.common.errors import InvalidArgument, NotFound, ResourceExhausted, UsherError
 from services.common.telemetry import Telemetry
 from services.ingest import listed
+from services.ingest.acts import Act, Acts
 from services.ingest.items import IMPORT, Item
-from services.ingest.listed import AccountActs, Hit, TenantLists
+from services.ingest.listed import Hit, InForce, TenantLists
 from services.ingest.store_lists import ListStore
 from usher.ingest.v1 import lists_pb2
 
@@ -26,14 +28,16 @@ _KINDS = {value: name.removeprefix("LIST_KIND_").lower() for name, value in list
 class Lists:
     """What a batch is looked up in. One a process."""
 
-    def __init__(self, store: ListStore, refresh_seconds: float, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, store: ListStore, acts: Acts, refresh_seconds: float, clock: Clock, telemetry: Telemetry
+    ) -> None:
         self._store = store
+        self._acts = acts
         self._refresh_seconds = refresh_seconds
         self._clock = clock
         self._log = telemetry.logger("lists")
         self._tenants: dict[str, TenantLists] = {}
         self._changed = 0
-        self._acts = AccountActs()
         self._refreshing = asyncio.Lock()
         self._hits = Counter(
             "usher_list_hits", "Decisions that a list entry held for.", ("kind",), registry=telemetry.registry
@@ -67,24 +71,32 @@ class Lists:
             except UsherError as error:
                 self._log.warning("the lists cannot be read", extra={"reason": error.reason})
 
-    def find(self, item: Item, now_ms: int) -> Hit | None:
-        """The entry that holds for an event, and changes its decision; None where none does.
+    async def find(self, items: Sequence[Item], now_ms: int) -> dict[bytes, Hit | None]:
+        """By the events' keys the entry that holds for each, and changes its decision; None where none does."""
+        found: dict[bytes, Hit | None] = {}
+        limited: list[tuple[Item, InForce]] = []
+        for item in items:
+            entry = self._entry(item, now_ms)
+            if entry is not None and entry.kind == listed.LIMIT:
+                limited.append((item, entry))
+                entry = None
+            found[item.key] = None if entry is None else Hit(entry, 0)
+        if limited:
+            acts = [Act(one.entry_id, item.user_key, item.key, one.limit) for item, one in limited]
+            for (item, entry), number in zip(limited, await self._acts.add(acts, now_ms), strict=True):
+                if number > entry.limit:
+                    found[item.key] = Hit(entry, number)
+        for hit in found.values():
+            if hit is not None:
+                self._hits.labels(_KINDS[hit.entry.kind]).inc()
+        return found
 
-        An import is of the past, to which today's lists do not belong.
-        """
+    def _entry(self, item: Item, now_ms: int) -> InForce | None:
         lists = self._tenants.get(item.tenant)
+        # An import is of the past, to which today's lists do not belong.
         if not lists or item.flags & IMPORT:
             return None
-        entry = lists.find(item, now_ms)
-        if entry is None:
-            return None
-        acts = 0
-        if entry.kind == listed.LIMIT:
-            acts = self._acts.add(entry, item.user_key, now_ms)
-            if acts <= entry.limit:
-                return None
-        self._hits.labels(_KINDS[entry.kind]).inc()
-        return Hit(entry, acts)
+        return lists.find(item, now_ms)
 
     def automatic(self, item: Item, place_flags: int, now_ms: int) -> lists_pb2.ListEntry | None:
         """The entry that a decision with LIST_ADDRESS asks for; None where the address is on that list already."""

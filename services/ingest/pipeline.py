@@ -349,9 +349,7 @@ class Pipeline:
             times.append(time.perf_counter())
             crash_point("ask.before")
             batch_ms, policy_set = self._clock.now_ms(), self._policy.policy_set
-            for item in items:
-                if item.key not in hits:
-                    hits[item.key] = self._lists.find(item, batch_ms)
+            hits |= await self._lists.find([item for item in items if item.key not in hits], batch_ms)
             data = self._places.current
             places = data.columns([item.address for item in items])
             asked = await self._ask(items, places, policy_set, batch_ms)

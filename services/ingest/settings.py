@@ -104,7 +104,8 @@ class SenderSettings:
     tenant_quotas: tuple[str, ...] = ()
     """Quotas of single tenants: `acme=100000/minute,beta=1000000/day`."""
     rates_redis_url: str | None = optional_secret()
-    """Redis that shares the rates between processes (USHER_INGEST_SENDERS_RATES_REDIS_URL_FILE). None: each for itself."""
+    """Redis that shares the rates, and the acts that list entries limit, between processes
+    (USHER_INGEST_SENDERS_RATES_REDIS_URL_FILE). None: each for itself."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.requests_per_minute <= 10_000_000:

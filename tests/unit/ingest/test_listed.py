@@ -200,16 +200,6 @@ def test_beyond_a_limit_an_act_waits_for_review() -> None:
     assert applied(LIMIT, decision(D.OUTCOME_BLOCK), acts=4).outcome == D.OUTCOME_BLOCK
 
 
-def test_acts_are_counted_an_account_within_the_last_hour_and_memory_is_bounded() -> None:
-    one = listed.in_force(entry(LIMIT, ADDRESS, "203.0.113.7", limit_per_hour=2))
-    acts = listed.AccountActs(most=2)
-    assert [acts.add(one, b"a", NOW + second) for second in range(4)] == [1, 2, 3, 3]
-    assert acts.add(one, b"b", NOW) == 1
-    assert acts.add(one, b"a", NOW + 3_600_002) == 2
-    acts.add(one, b"c", NOW)
-    assert acts.add(one, b"b", NOW) == 1, "the least recently seen account was forgotten"
-
-
 @pytest.mark.parametrize(
     ("flags", "kind"),
     [
