@@ -15,7 +15,12 @@ from services.alerts.grouping import DIGEST, ESCALATED, REOPENED, SNOOZE_ENDED, 
 from usher.alerts.v1 import alerts_pb2
 from usher.decision.v1 import decision_pb2
 
-IMPERSONAL = frozenset({"service", "ring", "policy_set", "tenant", "incident", "list_entry", "channel"})
+IMPERSONAL = frozenset(
+    {
+        *("service", "ring", "policy_set", "tenant", "incident", "list_entry", "channel", "breach"),
+        *("subject_request", "model", "store", "source", "subscriber"),
+    }
+)
 """Kinds of entity that name no person and may be shown as they are."""
 _DIGEST_CHARS = 16
 _SMS_CHARS = 320
