@@ -273,7 +273,9 @@ def _look(target: str, channel: Any, tenant: str, thing: str, hours: int, yes: b
     request = lists_pb2.PreviewListEntryRequest(tenant=tenant, entity_kind=kind, entity=value, hours=hours)
     answer = _ask(target, lists_pb2_grpc.ListServiceStub(channel).PreviewListEntry, request)
     scope = f"of the last {hours} h" if answer.complete else "before the bound was reached"
-    say(f"{answer.account_count} accounts in {answer.events_read} events {scope}:")
+    say(
+        f"{answer.account_count} accounts, {answer.watching} of them watching, in {answer.events_read} events {scope}:"
+    )
     for one in answer.accounts[:20]:
         say(f"  {printable(one.user_id):<32}{one.events} events")
     if answer.account_count > 20:
@@ -311,6 +313,17 @@ def _show(target: str, tenant: str, thing: str, ended: bool, as_json: bool) -> i
                 over = f"  lifted by {one.lifted_by}: {one.lift_reason}" if one.lifted_by else ""
                 line = f"{one.entry_id}  {name:<6}{sort} {one.entity}  until {until}  {one.actor}: {one.reason}{over}"
                 print(printable(line))
+                if one.proposed:
+                    print("  proposed: the accounts affected are being looked for")
+                if one.HasField("affected"):
+                    seen = one.affected
+                    names = ", ".join(account.user_id for account in seen.accounts[:5])
+                    more = " ..." if seen.account_count > 5 else ""
+                    print(
+                        printable(
+                            f"  affected: {seen.account_count} accounts, {seen.watching} watching: {names}{more}"
+                        )
+                    )
             request.page_token = answer.next_page_token
             if not request.page_token:
                 return EXIT_OK

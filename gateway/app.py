@@ -27,6 +27,7 @@ from gateway import (
     consents,
     feedback,
     fraud,
+    lists,
     live,
     rights,
     schemas,
@@ -63,6 +64,7 @@ IDEMPOTENT = (
         for method in ("SubmitEvents", "DecideEvents", "GetDecision", "ListDecisions", "GetAccounting")
     ),
     *feedback.IDEMPOTENT,
+    *lists.IDEMPOTENT,
 )
 """What the channel to ingest may repeat: ingest is idempotent by (tenant, event_id)."""
 
@@ -344,6 +346,7 @@ def create_app(
         return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
     feedback.add_routes(app, settings, ingest_channel, tenant_of)
+    lists.add_routes(app, settings, ingest_channel, tenant_of)
     if compliance_channel is not None:
         for area in (consents, rights, breaches):
             area.add_routes(app, settings, compliance_channel, tenant_of)

@@ -39,6 +39,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "peers",
             "pipeline",
             "policy",
+            "proposals",
             "restore",
             "sentry",
             "senders",

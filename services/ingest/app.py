@@ -19,7 +19,6 @@ from services.common.shipped import SHIPPED, shipped_policy_set
 from services.common.subject_data import subject_data
 from services.common.telemetry import Telemetry
 from services.ingest import peers as paths
-from services.ingest.acts import open_acts
 from services.ingest.backlog import Backlog
 from services.ingest.door import Door
 from services.ingest.erasures import ErasedViewers
@@ -32,6 +31,7 @@ from services.ingest.peers import Peers
 from services.ingest.pipeline import Pipeline
 from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
+from services.ingest.proposals import Proposals
 from services.ingest.restore import FraudMemory
 from services.ingest.senders import Senders
 from services.ingest.sentry import Sentry
@@ -51,6 +51,7 @@ from services.ingest.servicer_keys import KEYS, KeyServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
 from services.ingest.store_accounts import AccountStore
+from services.ingest.store_acts import open_acts
 from services.ingest.store_enforcement import EnforcementStore
 from services.ingest.store_flow import FlowStore
 from services.ingest.store_keys import KeyStore
@@ -130,6 +131,7 @@ class Ingest:
         list_store = ListStore(self._store)
         self._acts = open_acts(settings.senders.rates_redis_url, telemetry.registry)
         self._lists = Lists(list_store, self._acts, p.refresh_seconds, clock, telemetry)
+        self._proposals = Proposals(self._lists, list_store, self._outbox.deliver_soon, clock, telemetry)
         self._memory = FraudMemory(self._store, peers, self._places, p.restore_days, clock, telemetry)
         self._pipeline = Pipeline(
             store=self._store,
@@ -231,6 +233,7 @@ class Ingest:
             self._outbox.run(),
             self._policy.run(),
             self._lists.run(),
+            self._proposals.run(),
             self._shards.run(),
             self._failures.run(),
             self._places.run(),

@@ -28,6 +28,8 @@ AUTOMATIC_SECONDS = 86_400
 AUTOMATIC_LIMIT = 10
 """Acts of one account within an hour on an address that many share, while it is listed."""
 AUTOMATIC_ACTOR = "usher"
+MOST_WATCHING = 3
+"""Accounts that may have watched through an address that the mesh blocks by itself; beyond them it is limited instead."""
 MAX_REASON_CHARS = 1_024
 MAX_ACTOR_CHARS = 128
 _MAX_ENTITY_CHARS = 255
@@ -334,10 +336,26 @@ def automatic_entry(item: Item, place_flags: int, now_ms: int, entry_id: str) ->
         actor=AUTOMATIC_ACTOR,
         automatic=True,
         reference=item.event_id,
+        proposed=True,
     )
     entry.created_time.FromMilliseconds(now_ms)
     entry.expires_time.FromMilliseconds(now_ms + AUTOMATIC_SECONDS * 1000)
     return entry
+
+
+def judged(entry: lists_pb2.ListEntry, affected: lists_pb2.AffectedAccounts) -> lists_pb2.ListEntry:
+    """A proposed entry as it is put into force, with whom it affects.
+
+    An address through which several accounts watch is shared, whatever its flags say: it is limited, not blocked.
+    """
+    found = lists_pb2.ListEntry()
+    found.CopyFrom(entry)
+    found.proposed = False
+    found.affected.CopyFrom(affected)
+    if found.kind == BLOCK and affected.watching > MOST_WATCHING:
+        found.kind, found.limit_per_hour = LIMIT, AUTOMATIC_LIMIT
+        found.reason += f"; {affected.watching} accounts watch from it, so it is not blocked"
+    return found
 
 
 def shows(event: event_pb2.Event, entity_kind: int, entity: str, network: Network | None) -> bool:

@@ -16,9 +16,9 @@ from services.common.clock import Clock
 from services.common.errors import InvalidArgument, NotFound, ResourceExhausted, UsherError
 from services.common.telemetry import Telemetry
 from services.ingest import listed
-from services.ingest.acts import Act, Acts
 from services.ingest.items import IMPORT, Item
 from services.ingest.listed import Hit, InForce, TenantLists
+from services.ingest.store_acts import Act, Acts
 from services.ingest.store_lists import ListStore
 from usher.ingest.v1 import lists_pb2
 
@@ -37,6 +37,8 @@ class Lists:
         self._clock = clock
         self._log = telemetry.logger("lists")
         self._tenants: dict[str, TenantLists] = {}
+        self._proposals: dict[str, tuple[str, lists_pb2.ListEntry]] = {}
+        self._some_proposed = asyncio.Event()
         self._changed = 0
         self._refreshing = asyncio.Lock()
         self._hits = Counter(
@@ -53,8 +55,11 @@ class Lists:
                 rows = await self._store.database.read(self._store.changed_after, self._changed)
                 for row in rows:
                     lists = self._tenants.setdefault(row.tenant, TenantLists())
+                    self._proposals.pop(row.entry.entry_id, None)
                     if row.ended:
                         lists.drop(row.entry.entry_id)
+                    elif row.entry.proposed:
+                        self.proposed([(row.tenant, row.entry)])
                     else:
                         lists.put(row.entry)
                     self._changed = max(self._changed, row.changed)
@@ -99,12 +104,31 @@ class Lists:
         return lists.find(item, now_ms)
 
     def automatic(self, item: Item, place_flags: int, now_ms: int) -> lists_pb2.ListEntry | None:
-        """The entry that a decision with LIST_ADDRESS asks for; None where the address is on that list already."""
+        """The entry that a decision with LIST_ADDRESS proposes; None where the address is on a list or proposed already."""
         entry = listed.automatic_entry(item, place_flags, now_ms, new_entry_id())
         lists = self._tenants.get(item.tenant)
         if lists is not None and lists.holds(entry, now_ms):
             return None
+        for tenant, one in self._proposals.values():
+            if (tenant, one.entity) == (item.tenant, entry.entity):
+                return None
         return entry
+
+    def proposed(self, entries: Sequence[tuple[str, lists_pb2.ListEntry]]) -> None:
+        """Notes proposals that are durable."""
+        for tenant, entry in entries:
+            self._proposals[entry.entry_id] = (tenant, entry)
+        self._some_proposed.set()
+
+    def proposals(self) -> list[tuple[str, lists_pb2.ListEntry]]:
+        """What is proposed and not yet in force, with its tenant."""
+        return list(self._proposals.values())
+
+    async def until_proposed(self) -> None:
+        """Returns once something is proposed."""
+        while not self._proposals:
+            self._some_proposed.clear()
+            await self._some_proposed.wait()
 
     async def set(self, tenant: str, entry: lists_pb2.ListEntry) -> lists_pb2.ListEntry:
         """Puts an entry into force. Raises InvalidArgument, Conflict, ResourceExhausted."""

@@ -42,21 +42,23 @@ def alert_of(
     return message
 
 
-def listing_alert(item: Item, entry: lists_pb2.ListEntry) -> alerts_pb2.AlertMessage:
+def listing_alert(tenant: str, entry: lists_pb2.ListEntry) -> alerts_pb2.AlertMessage:
     """The message about an address that the mesh listed by itself. The alert is about the list entry, not a person."""
     blocked = entry.kind == lists_pb2.LIST_KIND_BLOCK
     message = alerts_pb2.AlertMessage(
-        tenant=item.tenant,
-        event_id=item.event_id,
+        tenant=tenant,
+        event_id=entry.reference,
         kind="address.blocked" if blocked else "address.limited",
         entity_kind="list_entry",
         entity=entry.entry_id,
         severity=alerts_pb2.SEVERITY_MEDIUM,
         reasons=[decision_pb2.REASON_CODE_CREDENTIAL_STUFFING],
-        summary="An address was blocked for a day" if blocked else "Accounts on a shared address are limited",
-        traceparent=item.trace.traceparent if item.trace is not None else "",
+        summary=(
+            f"{'An address was blocked' if blocked else 'Accounts on a shared address are limited'} for a day; "
+            f"seen there lately: {entry.affected.account_count} accounts, {entry.affected.watching} watching"
+        ),
     )
-    message.event_time.FromMilliseconds(item.event_ms)
+    message.event_time.CopyFrom(entry.created_time)
     return message
 
 

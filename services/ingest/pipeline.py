@@ -38,7 +38,7 @@ from services.ingest.faults import crash_point
 from services.ingest.items import FOLD_ONLY, IMPORT, LATE, NO_COMPLIANCE, NO_FRAUD, OLD, SUPPRESSED, Item
 from services.ingest.ledger import Ledger, failed_event
 from services.ingest.lists import Lists
-from services.ingest.messages import listing_alert, outage_alert
+from services.ingest.messages import outage_alert
 from services.ingest.outbox import ALERTS, Outbox
 from services.ingest.peers import AwayError, Peers, RefusedBatchError
 from services.ingest.places import PlacesInForce
@@ -681,9 +681,8 @@ class Pipeline:
         places: event_pb2.Places,
         batch_ms: int,
     ) -> None:
-        """Adds the list entries that decisions ask the mesh for, once an address."""
+        """Proposes the list entries that decisions ask the mesh for, once an address."""
         entries: dict[str, lists_pb2.ListEntry] = {}
-        messages = []
         for index, (item, outcome) in enumerate(zip(items, scores.outcomes, strict=True)):
             # Nothing is listed for what is simply allowed, or only observed (which answers ALLOW).
             if outcome <= decision_pb2.OUTCOME_ALLOW or not listed.asks_to_list(scores.decisions[index]):
@@ -691,11 +690,7 @@ class Pipeline:
             entry = self._lists.automatic(item, places.flags[index], batch_ms)
             if entry is not None and entry.entity not in entries and not item.flags & (IMPORT | OLD):
                 entries[entry.entity] = entry
-                messages.append(listing_alert(item, entry))
-        if messages:
-            commit.listed.extend((items[0].tenant, entry) for entry in entries.values())
-            request = alerts_pb2.RaiseAlertsRequest(messages=messages)
-            commit.outbox.append((ALERTS, "", request.SerializeToString()))
+        commit.listed.extend((items[0].tenant, entry) for entry in entries.values())
 
     async def _catch_up(
         self, items: list[Item], profiles: dict[bytes, Profile], tenant: str, policy_set: str
@@ -784,6 +779,8 @@ class Pipeline:
             _answer(item, wire.result(ingest_pb2.EVENT_STATUS_DECIDED, item.event_id, decision))
         if keep_batch:
             self._telemetry.keep_trace(trace)
+        if commit.listed:
+            self._lists.proposed(commit.listed)
         for row_id, (topic, _, body) in zip(committed.outbox_ids, commit.outbox, strict=True):
             self._outbox.deliver_soon(row_id, topic, trace.traceparent, body)
 

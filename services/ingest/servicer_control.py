@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 from typing import Any
 
 from services.common.clock import Clock
 from services.common.errors import FieldViolation, InvalidArgument
 from services.ingest import labels, listed
+from services.ingest.affected import Tally
 from services.ingest.check import require_tenant
 from services.ingest.lists import Lists
 from services.ingest.paging import FIRST, page_of
 from services.ingest.records import POSITION_SHIFT
 from services.ingest.store_labels import LabelStore
 from services.ingest.store_lists import ListStore
-from usher.event.v1 import event_pb2
 from usher.ingest.v1 import labels_pb2, labels_pb2_grpc, lists_pb2, lists_pb2_grpc
 
 LABELS = "usher.ingest.v1.LabelService"
@@ -152,29 +151,16 @@ class ListServicer(lists_pb2_grpc.ListServiceServicer):
     def _preview(
         self, tenant: str, entity_kind: int, entity: str, since: int
     ) -> lists_pb2.PreviewListEntryResponse:
-        network = listed.network_of(entity) if entity_kind == listed.ADDRESS else None
-        # Most events do not hold the text, and need not be parsed; a network's members have many spellings.
-        needle = entity.encode() if network is None or "/" not in entity else b""
-        if network is not None and network.version == 6:
-            needle = b""
-        counts: collections.Counter[str] = collections.Counter()
-        last: dict[str, event_pb2.Event] = {}
-        read = 0
+        tally = Tally(entity_kind, entity)
         for piece in self._store.events_back(tenant, since, _MOST_EVENTS):
-            read += len(piece)
-            for serialised in piece:
-                if needle not in serialised:
-                    continue
-                event = event_pb2.Event.FromString(serialised)
-                if listed.shows(event, entity_kind, entity, network):
-                    counts[event.user_id] += 1
-                    last.setdefault(event.user_id, event)
-        accounts = [
-            lists_pb2.AffectedAccount(user_id=user, events=n, last_time=last[user].event_time)
-            for user, n in sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:_MOST_ACCOUNTS]
-        ]
+            tally.add(piece)
+        found = tally.accounts(_MOST_ACCOUNTS, complete=tally.read < _MOST_EVENTS)
         return lists_pb2.PreviewListEntryResponse(
-            accounts=accounts, account_count=len(counts), events_read=read, complete=read < _MOST_EVENTS
+            accounts=found.accounts,
+            account_count=found.account_count,
+            events_read=found.events_read,
+            complete=found.complete,
+            watching=found.watching,
         )
 
 

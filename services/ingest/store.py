@@ -129,7 +129,7 @@ class Store(abc.ABC):
                 if self._end_failed(connection, tenant, failed_id, now_ms):
                     _count(counts, tenant, "failed", -1)
                     _count(counts, tenant, "superseded")
-            outbox_ids = self._add_outbox(connection, commit.outbox, now_ms)
+            outbox_ids = self.add_outbox(connection, commit.outbox, now_ms)
             if commit.outbox_done:
                 connection.execute(sa.delete(tables.outbox).where(tables.outbox.c.id.in_(commit.outbox_done)))
             unsighted = [{"position": first + i} for i, one in enumerate(commit.decided) if not one.sighted]
@@ -213,9 +213,10 @@ class Store(abc.ABC):
             ended += connection.execute(sa.delete(tables.inbox).where(tables.inbox.c.key.in_(chunk))).rowcount
         return ended
 
-    def _add_outbox(
+    def add_outbox(
         self, connection: sa.Connection, messages: Sequence[tuple[str, str, bytes]], now_ms: int
     ) -> list[int]:
+        """Writes messages (topic, traceparent, body) within a transaction; returns their rows."""
         ids = []
         for topic, traceparent, body in messages:
             # Due a little later: the process that commits delivers at once, the sweep takes what it did not manage.

@@ -91,6 +91,40 @@ class ListStore:
             end_entry(connection, entry, actor, reason, position, now_ms)
         return entry
 
+    def put_into_force(
+        self, tenant: str, entry: lists_pb2.ListEntry, message: tuple[str, str, bytes], now_ms: int
+    ) -> int | None:
+        """Puts a proposal into force, and a message (topic, traceparent, body) about it into the outbox.
+
+        Returns the message's row, None where the entry is no proposal any more or somebody listed the thing meanwhile.
+        """
+        e = tables.list_entries.c
+        with self.database.begin() as connection:
+            position = self._store.give_position(connection)
+            before = self._by_id(connection, tenant, entry.entry_id)
+            if before is None or not before.proposed or before.HasField("lifted_time"):
+                return None
+            other = connection.execute(
+                sa.select(e.entry_id).where(
+                    e.tenant == tenant,
+                    e.kind == entry.kind,
+                    e.entity_kind == entry.entity_kind,
+                    e.entity == entry.entity,
+                    e.entry_id != entry.entry_id,
+                    e.ended_ms == 0,
+                    sa.or_(e.expires_ms == 0, e.expires_ms > now_ms),
+                )
+            ).scalar()
+            if other is not None:
+                end_entry(connection, entry, entry.actor, f"{other} is in force", position, now_ms)
+                return None
+            connection.execute(
+                sa.update(tables.list_entries)
+                .where(e.tenant == tenant, e.entry_id == entry.entry_id)
+                .values(kind=entry.kind, changed=position, body=entry.SerializeToString())
+            )
+            return self._store.add_outbox(connection, [message], now_ms)[0]
+
     def end_expired(self, now_ms: int) -> int:
         """Marks entries whose time is over, so that copies drop them; returns how many."""
         e = tables.list_entries.c

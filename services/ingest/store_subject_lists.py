@@ -1,7 +1,8 @@
 """Lists, labels and confirmations of one viewer, for `store_subject`.
 
 Labels about the viewer or their events go, and so do confirmations of what was done with these. A list entry about the
-viewer ends, so that every process drops its copy, and its row keeps nothing but its id.
+viewer ends, so that every process drops its copy, and its row keeps nothing but its id. Entries about an address lose
+the viewer's name and event, and stay.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def count(store: Store, subject: Subject, event_ids: frozenset[str]) -> dict[str
             "enforcements": 0
             if subject.keeps_all("enforcements")
             else len(_enforcements(connection, subject, event_ids)),
-            "list_entries": 0 if subject.keeps_all("list_entries") else len(_entries(connection, subject)),
+            "list_entries": 0
+            if subject.keeps_all("list_entries")
+            else len(_entries(connection, subject)) + len(_naming(connection, subject, event_ids)),
         }
 
 
@@ -89,7 +92,10 @@ def erase(store: Store, subject: Subject, event_ids: frozenset[str], now_ms: int
                         body=left.SerializeToString(),
                     )
                 )
-        done["list_entries"] = len(entries)
+        naming = [] if subject.keeps_all("list_entries") else _naming(connection, subject, event_ids)
+        for row_id, left in naming:
+            connection.execute(sa.update(e).where(e.c.id == row_id).values(body=left.SerializeToString()))
+        done["list_entries"] = len(entries) + len(naming)
     return done
 
 
@@ -127,6 +133,29 @@ def _entries(connection: sa.Connection, subject: Subject) -> list[tuple[int, byt
         c.tenant == subject.tenant, c.entity_kind == lists_pb2.LISTED_ENTITY_USER, c.entity == subject.user_id
     )
     return [(row[0], bytes(row[1])) for row in connection.execute(query)]
+
+
+def _naming(
+    connection: sa.Connection, subject: Subject, event_ids: frozenset[str]
+) -> list[tuple[int, lists_pb2.ListEntry]]:
+    """Entries about addresses that name the viewer or their event, without either."""
+    c = tables.list_entries.c
+    query = sa.select(c.id, c.body).where(
+        c.tenant == subject.tenant, c.entity_kind == lists_pb2.LISTED_ENTITY_ADDRESS
+    )
+    found = []
+    for row_id, body in connection.execute(query):
+        entry = lists_pb2.ListEntry.FromString(bytes(body))
+        others = [one for one in entry.affected.accounts if one.user_id != subject.user_id]
+        named = len(others) < len(entry.affected.accounts)
+        if named:
+            del entry.affected.accounts[:]
+            entry.affected.accounts.extend(others)
+        if entry.reference in event_ids:
+            named, entry.reference = True, ""
+        if named:
+            found.append((row_id, entry))
+    return found
 
 
 def _pieces(values: Sequence[Any]) -> list[Sequence[Any]]:

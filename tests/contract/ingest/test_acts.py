@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.ingest.acts import SPAN_MS, Act, Acts, LocalActs, RedisActs
+from services.ingest.store_acts import SPAN_MS, Act, Acts, LocalActs, RedisActs
 from tests.unit.alerts.messages import NOON_MS
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.common.errors import Conflict, InvalidArgument, NotFound
+from services.common.subject_data import Subject
+from services.ingest import store_subject_lists
 from tests.fakes import TENANT, FakeMesh, Front, event, now_ms, running_ingest, until
 from usher.decision.v1 import decision_pb2
 from usher.ingest.v1 import labels_pb2, lists_pb2
@@ -158,6 +160,11 @@ async def test_a_decision_lists_a_hiding_address_for_a_day_and_tells_it_once(
         tor = {"ip_address": "9.9.9.9", "event_type": "login"}
         await front.decide([event("e1", "u1", **tor), event("e2", "u2", **tor)])
         await front.decide([event("e3", "u3", event_type="login")])
+
+        async def in_force() -> bool:
+            return [one.proposed for one in await entries(front)] == [False, False]
+
+        await until(in_force)
         by_entity = {one.entity: one for one in await entries(front)}
         assert {one: by_entity[one].kind for one in by_entity} == {
             "9.9.9.9/32": L.LIST_KIND_BLOCK,
@@ -165,15 +172,78 @@ async def test_a_decision_lists_a_hiding_address_for_a_day_and_tells_it_once(
         }
         block = by_entity["9.9.9.9/32"]
         assert block.automatic
+        # Whom it concerns was looked for before it was put into force, and stays with it.
+        assert {one.user_id for one in block.affected.accounts} == {"u1", "u2"}
+        assert (block.affected.account_count, block.affected.watching) == (2, 0)
+        assert block.affected.complete
         assert block.expires_time.seconds - block.created_time.seconds == 86_400
-        # Another process's copy, and this one's, know it after the next refresh.
-        await front.app._lists.refresh()
         signs_in, plays = await front.decide(
             [event("e4", "u4", **tor), event("e5", "u4", ip_address="9.9.9.9")]
         )
         assert (signs_in.decision.outcome, plays.decision.outcome) == (BLOCK, ALLOW)
         await until(lambda: len(mesh.alerts.messages) == 2)
         assert {kind for _, _, kind in mesh.alerts.messages} == {"address.blocked", "address.limited"}
+
+
+async def test_an_address_through_which_accounts_watch_is_limited_instead(mesh: FakeMesh, url: str) -> None:
+    mesh.scoring.list_addresses = {"e1"}
+    mesh.scoring.outcomes = {"e1": D.OUTCOME_ALLOW_WITH_CAUTION}
+    async with running_ingest(url, mesh) as front:
+        # Four accounts watch there: more than a block that nobody looked at may concern.
+        await front.decide([event(f"p{n}", f"v{n}", ip_address="9.9.9.9") for n in range(4)])
+        await front.decide([event("e1", "u1", ip_address="9.9.9.9", event_type="login")])
+
+        async def in_force() -> bool:
+            return [one.proposed for one in await entries(front)] == [False]
+
+        await until(in_force)
+        [entry] = await entries(front)
+        assert (entry.kind, entry.limit_per_hour) == (L.LIST_KIND_LIMIT, 10)
+        assert (entry.affected.account_count, entry.affected.watching) == (5, 4)
+        assert "4 accounts watch from it" in entry.reason
+        [result] = await front.decide([event("e2", "v1", ip_address="9.9.9.9", event_type="login")])
+        assert result.decision.outcome == ALLOW, "the limit leaves a viewer room"
+        await until(lambda: bool(mesh.alerts.messages))
+        [(_, told, kind)] = mesh.alerts.messages
+        assert (told, kind) == ("e1", "address.limited")
+
+
+async def test_a_proposal_outlives_the_process_that_made_it(mesh: FakeMesh, sqlite_url: str) -> None:
+    mesh.scoring.list_addresses = {"e1"}
+    mesh.scoring.outcomes = {"e1": D.OUTCOME_ALLOW_WITH_CAUTION}
+    async with running_ingest(sqlite_url, mesh) as front:
+        front.app._lists.proposed = lambda entries: None  # type: ignore[method-assign]
+        await front.decide([event("e1", "u1", ip_address="9.9.9.9", event_type="login")])
+        [entry] = await entries(front)
+        assert entry.proposed
+    async with running_ingest(sqlite_url, mesh) as front:
+
+        async def in_force() -> bool:
+            return [one.proposed for one in await entries(front)] == [False]
+
+        await until(in_force)
+        await until(lambda: len(mesh.alerts.messages) == 1)
+
+
+async def test_an_erased_viewer_is_no_longer_named_by_an_entry(mesh: FakeMesh, url: str) -> None:
+    mesh.scoring.list_addresses = {"e1"}
+    mesh.scoring.outcomes = {"e1": D.OUTCOME_ALLOW_WITH_CAUTION}
+    async with running_ingest(url, mesh) as front:
+        await front.decide([event("e0", "u2", ip_address="9.9.9.9")])
+        await front.decide([event("e1", "u1", ip_address="9.9.9.9", event_type="login")])
+
+        async def in_force() -> bool:
+            return [one.proposed for one in await entries(front)] == [False]
+
+        await until(in_force)
+        subject, ids = Subject(TENANT, "u1"), frozenset({"e1"})
+        store = front.app._store
+        assert store_subject_lists.count(store, subject, ids)["list_entries"] == 1
+        assert store_subject_lists.erase(store, subject, ids, now_ms())["list_entries"] == 1
+        assert store_subject_lists.count(store, subject, ids)["list_entries"] == 0
+        [entry] = await entries(front)
+        assert [one.user_id for one in entry.affected.accounts] == ["u2"]
+        assert (entry.reference, entry.entity, entry.affected.account_count) == ("", "9.9.9.9/32", 2)
 
 
 async def test_where_a_tenant_observes_nothing_is_listed(mesh: FakeMesh, sqlite_url: str) -> None:

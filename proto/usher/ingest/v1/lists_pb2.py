@@ -26,37 +26,39 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from usher.event.v1 import event_pb2 as usher_dot_event_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1busher/ingest/v1/lists.proto\x12\x0fusher.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ausher/event/v1/event.proto\"\xd7\x03\n\tListEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.usher.ingest.v1.ListKind\x12\x32\n\x0b\x65ntity_kind\x18\x03 \x01(\x0e\x32\x1d.usher.ingest.v1.ListedEntity\x12\x0e\n\x06\x65ntity\x18\x04 \x01(\t\x12\x31\n\revent_classes\x18\x05 \x03(\x0e\x32\x1a.usher.event.v1.EventClass\x12\x16\n\x0elimit_per_hour\x18\x06 \x01(\r\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\x12\x30\n\x0c\x63reated_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65xpires_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0blifted_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlifted_by\x18\x0c \x01(\t\x12\x13\n\x0blift_reason\x18\r \x01(\t\x12\x11\n\tautomatic\x18\x0e \x01(\x08\x12\x11\n\treference\x18\x0f \x01(\t\"P\n\x13SetListEntryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12)\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1a.usher.ingest.v1.ListEntry\"A\n\x14SetListEntryResponse\x12)\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1a.usher.ingest.v1.ListEntry\"\x9b\x01\n\x12ListEntriesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.usher.ingest.v1.ListKind\x12\x0e\n\x06\x65ntity\x18\x05 \x01(\t\x12\x15\n\rinclude_ended\x18\x06 \x01(\x08\"[\n\x13ListEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.usher.ingest.v1.ListEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x14LiftListEntryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"B\n\x15LiftListEntryResponse\x12)\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1a.usher.ingest.v1.ListEntry\"|\n\x17PreviewListEntryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x32\n\x0b\x65ntity_kind\x18\x02 \x01(\x0e\x32\x1d.usher.ingest.v1.ListedEntity\x12\x0e\n\x06\x65ntity\x18\x03 \x01(\t\x12\r\n\x05hours\x18\x04 \x01(\r\"\x8c\x01\n\x18PreviewListEntryResponse\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .usher.ingest.v1.AffectedAccount\x12\x15\n\raccount_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x65vents_read\x18\x03 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\"a\n\x0f\x41\x66\x66\x65\x63tedAccount\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x03\x12-\n\tlast_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*d\n\x08ListKind\x12\x19\n\x15LIST_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fLIST_KIND_BLOCK\x10\x01\x12\x13\n\x0fLIST_KIND_ALLOW\x10\x02\x12\x13\n\x0fLIST_KIND_LIMIT\x10\x03*\x95\x01\n\x0cListedEntity\x12\x1d\n\x19LISTED_ENTITY_UNSPECIFIED\x10\x00\x12\x16\n\x12LISTED_ENTITY_USER\x10\x01\x12\x18\n\x14LISTED_ENTITY_DEVICE\x10\x02\x12\x19\n\x15LISTED_ENTITY_ADDRESS\x10\x03\x12\x19\n\x15LISTED_ENTITY_PAYMENT\x10\x04\x32\x8d\x03\n\x0bListService\x12[\n\x0cSetListEntry\x12$.usher.ingest.v1.SetListEntryRequest\x1a%.usher.ingest.v1.SetListEntryResponse\x12X\n\x0bListEntries\x12#.usher.ingest.v1.ListEntriesRequest\x1a$.usher.ingest.v1.ListEntriesResponse\x12^\n\rLiftListEntry\x12%.usher.ingest.v1.LiftListEntryRequest\x1a&.usher.ingest.v1.LiftListEntryResponse\x12g\n\x10PreviewListEntry\x12(.usher.ingest.v1.PreviewListEntryRequest\x1a).usher.ingest.v1.PreviewListEntryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1busher/ingest/v1/lists.proto\x12\x0fusher.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ausher/event/v1/event.proto\"\x9e\x04\n\tListEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.usher.ingest.v1.ListKind\x12\x32\n\x0b\x65ntity_kind\x18\x03 \x01(\x0e\x32\x1d.usher.ingest.v1.ListedEntity\x12\x0e\n\x06\x65ntity\x18\x04 \x01(\t\x12\x31\n\revent_classes\x18\x05 \x03(\x0e\x32\x1a.usher.event.v1.EventClass\x12\x16\n\x0elimit_per_hour\x18\x06 \x01(\r\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x08 \x01(\t\x12\x30\n\x0c\x63reated_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65xpires_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0blifted_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlifted_by\x18\x0c \x01(\t\x12\x13\n\x0blift_reason\x18\r \x01(\t\x12\x11\n\tautomatic\x18\x0e \x01(\x08\x12\x11\n\treference\x18\x0f \x01(\t\x12\x10\n\x08proposed\x18\x10 \x01(\x08\x12\x33\n\x08\x61\x66\x66\x65\x63ted\x18\x11 \x01(\x0b\x32!.usher.ingest.v1.AffectedAccounts\"P\n\x13SetListEntryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12)\n\x05\x65ntry\x18\x02 \x01(\x0b\x32\x1a.usher.ingest.v1.ListEntry\"A\n\x14SetListEntryResponse\x12)\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1a.usher.ingest.v1.ListEntry\"\x9b\x01\n\x12ListEntriesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.usher.ingest.v1.ListKind\x12\x0e\n\x06\x65ntity\x18\x05 \x01(\t\x12\x15\n\rinclude_ended\x18\x06 \x01(\x08\"[\n\x13ListEntriesResponse\x12+\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.usher.ingest.v1.ListEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x14LiftListEntryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x65ntry_id\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"B\n\x15LiftListEntryResponse\x12)\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x1a.usher.ingest.v1.ListEntry\"|\n\x17PreviewListEntryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x32\n\x0b\x65ntity_kind\x18\x02 \x01(\x0e\x32\x1d.usher.ingest.v1.ListedEntity\x12\x0e\n\x06\x65ntity\x18\x03 \x01(\t\x12\r\n\x05hours\x18\x04 \x01(\r\"\x9e\x01\n\x18PreviewListEntryResponse\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .usher.ingest.v1.AffectedAccount\x12\x15\n\raccount_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x65vents_read\x18\x03 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x04 \x01(\x08\x12\x10\n\x08watching\x18\x05 \x01(\x03\"\x96\x01\n\x10\x41\x66\x66\x65\x63tedAccounts\x12\x32\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32 .usher.ingest.v1.AffectedAccount\x12\x15\n\raccount_count\x18\x02 \x01(\x03\x12\x10\n\x08watching\x18\x03 \x01(\x03\x12\x13\n\x0b\x65vents_read\x18\x04 \x01(\x03\x12\x10\n\x08\x63omplete\x18\x05 \x01(\x08\"a\n\x0f\x41\x66\x66\x65\x63tedAccount\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x03\x12-\n\tlast_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*d\n\x08ListKind\x12\x19\n\x15LIST_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fLIST_KIND_BLOCK\x10\x01\x12\x13\n\x0fLIST_KIND_ALLOW\x10\x02\x12\x13\n\x0fLIST_KIND_LIMIT\x10\x03*\x95\x01\n\x0cListedEntity\x12\x1d\n\x19LISTED_ENTITY_UNSPECIFIED\x10\x00\x12\x16\n\x12LISTED_ENTITY_USER\x10\x01\x12\x18\n\x14LISTED_ENTITY_DEVICE\x10\x02\x12\x19\n\x15LISTED_ENTITY_ADDRESS\x10\x03\x12\x19\n\x15LISTED_ENTITY_PAYMENT\x10\x04\x32\x8d\x03\n\x0bListService\x12[\n\x0cSetListEntry\x12$.usher.ingest.v1.SetListEntryRequest\x1a%.usher.ingest.v1.SetListEntryResponse\x12X\n\x0bListEntries\x12#.usher.ingest.v1.ListEntriesRequest\x1a$.usher.ingest.v1.ListEntriesResponse\x12^\n\rLiftListEntry\x12%.usher.ingest.v1.LiftListEntryRequest\x1a&.usher.ingest.v1.LiftListEntryResponse\x12g\n\x10PreviewListEntry\x12(.usher.ingest.v1.PreviewListEntryRequest\x1a).usher.ingest.v1.PreviewListEntryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'usher.ingest.v1.lists_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTKIND']._serialized_start=1508
-  _globals['_LISTKIND']._serialized_end=1608
-  _globals['_LISTEDENTITY']._serialized_start=1611
-  _globals['_LISTEDENTITY']._serialized_end=1760
+  _globals['_LISTKIND']._serialized_start=1750
+  _globals['_LISTKIND']._serialized_end=1850
+  _globals['_LISTEDENTITY']._serialized_start=1853
+  _globals['_LISTEDENTITY']._serialized_end=2002
   _globals['_LISTENTRY']._serialized_start=110
-  _globals['_LISTENTRY']._serialized_end=581
-  _globals['_SETLISTENTRYREQUEST']._serialized_start=583
-  _globals['_SETLISTENTRYREQUEST']._serialized_end=663
-  _globals['_SETLISTENTRYRESPONSE']._serialized_start=665
-  _globals['_SETLISTENTRYRESPONSE']._serialized_end=730
-  _globals['_LISTENTRIESREQUEST']._serialized_start=733
-  _globals['_LISTENTRIESREQUEST']._serialized_end=888
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=890
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=981
-  _globals['_LIFTLISTENTRYREQUEST']._serialized_start=983
-  _globals['_LIFTLISTENTRYREQUEST']._serialized_end=1070
-  _globals['_LIFTLISTENTRYRESPONSE']._serialized_start=1072
-  _globals['_LIFTLISTENTRYRESPONSE']._serialized_end=1138
-  _globals['_PREVIEWLISTENTRYREQUEST']._serialized_start=1140
-  _globals['_PREVIEWLISTENTRYREQUEST']._serialized_end=1264
-  _globals['_PREVIEWLISTENTRYRESPONSE']._serialized_start=1267
-  _globals['_PREVIEWLISTENTRYRESPONSE']._serialized_end=1407
-  _globals['_AFFECTEDACCOUNT']._serialized_start=1409
-  _globals['_AFFECTEDACCOUNT']._serialized_end=1506
-  _globals['_LISTSERVICE']._serialized_start=1763
-  _globals['_LISTSERVICE']._serialized_end=2160
+  _globals['_LISTENTRY']._serialized_end=652
+  _globals['_SETLISTENTRYREQUEST']._serialized_start=654
+  _globals['_SETLISTENTRYREQUEST']._serialized_end=734
+  _globals['_SETLISTENTRYRESPONSE']._serialized_start=736
+  _globals['_SETLISTENTRYRESPONSE']._serialized_end=801
+  _globals['_LISTENTRIESREQUEST']._serialized_start=804
+  _globals['_LISTENTRIESREQUEST']._serialized_end=959
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=961
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=1052
+  _globals['_LIFTLISTENTRYREQUEST']._serialized_start=1054
+  _globals['_LIFTLISTENTRYREQUEST']._serialized_end=1141
+  _globals['_LIFTLISTENTRYRESPONSE']._serialized_start=1143
+  _globals['_LIFTLISTENTRYRESPONSE']._serialized_end=1209
+  _globals['_PREVIEWLISTENTRYREQUEST']._serialized_start=1211
+  _globals['_PREVIEWLISTENTRYREQUEST']._serialized_end=1335
+  _globals['_PREVIEWLISTENTRYRESPONSE']._serialized_start=1338
+  _globals['_PREVIEWLISTENTRYRESPONSE']._serialized_end=1496
+  _globals['_AFFECTEDACCOUNTS']._serialized_start=1499
+  _globals['_AFFECTEDACCOUNTS']._serialized_end=1649
+  _globals['_AFFECTEDACCOUNT']._serialized_start=1651
+  _globals['_AFFECTEDACCOUNT']._serialized_end=1748
+  _globals['_LISTSERVICE']._serialized_start=2005
+  _globals['_LISTSERVICE']._serialized_end=2402
 # @@protoc_insertion_point(module_scope)

@@ -36,7 +36,7 @@ LISTED_ENTITY_ADDRESS: ListedEntity
 LISTED_ENTITY_PAYMENT: ListedEntity
 
 class ListEntry(_message.Message):
-    __slots__ = ("entry_id", "kind", "entity_kind", "entity", "event_classes", "limit_per_hour", "reason", "actor", "created_time", "expires_time", "lifted_time", "lifted_by", "lift_reason", "automatic", "reference")
+    __slots__ = ("entry_id", "kind", "entity_kind", "entity", "event_classes", "limit_per_hour", "reason", "actor", "created_time", "expires_time", "lifted_time", "lifted_by", "lift_reason", "automatic", "reference", "proposed", "affected")
     ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     ENTITY_KIND_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,8 @@ class ListEntry(_message.Message):
     LIFT_REASON_FIELD_NUMBER: _ClassVar[int]
     AUTOMATIC_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PROPOSED_FIELD_NUMBER: _ClassVar[int]
+    AFFECTED_FIELD_NUMBER: _ClassVar[int]
     entry_id: str
     kind: ListKind
     entity_kind: ListedEntity
@@ -67,7 +69,9 @@ class ListEntry(_message.Message):
     lift_reason: str
     automatic: bool
     reference: str
-    def __init__(self, entry_id: _Optional[str] = ..., kind: _Optional[_Union[ListKind, str]] = ..., entity_kind: _Optional[_Union[ListedEntity, str]] = ..., entity: _Optional[str] = ..., event_classes: _Optional[_Iterable[_Union[_event_pb2.EventClass, str]]] = ..., limit_per_hour: _Optional[int] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lifted_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lifted_by: _Optional[str] = ..., lift_reason: _Optional[str] = ..., automatic: _Optional[bool] = ..., reference: _Optional[str] = ...) -> None: ...
+    proposed: bool
+    affected: AffectedAccounts
+    def __init__(self, entry_id: _Optional[str] = ..., kind: _Optional[_Union[ListKind, str]] = ..., entity_kind: _Optional[_Union[ListedEntity, str]] = ..., entity: _Optional[str] = ..., event_classes: _Optional[_Iterable[_Union[_event_pb2.EventClass, str]]] = ..., limit_per_hour: _Optional[int] = ..., reason: _Optional[str] = ..., actor: _Optional[str] = ..., created_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lifted_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., lifted_by: _Optional[str] = ..., lift_reason: _Optional[str] = ..., automatic: _Optional[bool] = ..., reference: _Optional[str] = ..., proposed: _Optional[bool] = ..., affected: _Optional[_Union[AffectedAccounts, _Mapping]] = ...) -> None: ...
 
 class SetListEntryRequest(_message.Message):
     __slots__ = ("tenant", "entry")
@@ -138,16 +142,32 @@ class PreviewListEntryRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., entity_kind: _Optional[_Union[ListedEntity, str]] = ..., entity: _Optional[str] = ..., hours: _Optional[int] = ...) -> None: ...
 
 class PreviewListEntryResponse(_message.Message):
-    __slots__ = ("accounts", "account_count", "events_read", "complete")
+    __slots__ = ("accounts", "account_count", "events_read", "complete", "watching")
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_COUNT_FIELD_NUMBER: _ClassVar[int]
     EVENTS_READ_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    WATCHING_FIELD_NUMBER: _ClassVar[int]
     accounts: _containers.RepeatedCompositeFieldContainer[AffectedAccount]
     account_count: int
     events_read: int
     complete: bool
-    def __init__(self, accounts: _Optional[_Iterable[_Union[AffectedAccount, _Mapping]]] = ..., account_count: _Optional[int] = ..., events_read: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
+    watching: int
+    def __init__(self, accounts: _Optional[_Iterable[_Union[AffectedAccount, _Mapping]]] = ..., account_count: _Optional[int] = ..., events_read: _Optional[int] = ..., complete: _Optional[bool] = ..., watching: _Optional[int] = ...) -> None: ...
+
+class AffectedAccounts(_message.Message):
+    __slots__ = ("accounts", "account_count", "watching", "events_read", "complete")
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    WATCHING_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_READ_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    accounts: _containers.RepeatedCompositeFieldContainer[AffectedAccount]
+    account_count: int
+    watching: int
+    events_read: int
+    complete: bool
+    def __init__(self, accounts: _Optional[_Iterable[_Union[AffectedAccount, _Mapping]]] = ..., account_count: _Optional[int] = ..., watching: _Optional[int] = ..., events_read: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
 
 class AffectedAccount(_message.Message):
     __slots__ = ("user_id", "events", "last_time")
