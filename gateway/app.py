@@ -33,6 +33,7 @@ from gateway import (
     schemas,
     senders,
 )
+from gateway.audited import Audited
 from gateway.body import is_json_lines, read_body
 from gateway.edge import Edge
 from gateway.enforcement import enforcement_routes
@@ -122,6 +123,8 @@ def create_app(
     # Replaced by the server that listens.
     app.state.connections = lambda: 0
     streams = 0
+    if compliance_channel is not None:
+        app.add_middleware(Audited, channel=compliance_channel, settings=settings, tenant_of=tenant_of)
     app.add_middleware(
         Edge,
         telemetry=telemetry,

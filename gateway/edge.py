@@ -37,6 +37,10 @@ ROUTES = frozenset(
         "/api/v1/alert-stream",
         "/api/v1/incidents",
         "/api/v1/rings",
+        "/api/v1/failed-events",
+        "/api/v1/failed-events/replay",
+        "/api/v1/accounts",
+        "/api/v1/labels",
         "/api/v1/consents",
         "/api/v1/consents/verification",
         "/api/v1/subject-requests",
@@ -76,6 +80,8 @@ def route_template(path: str) -> str:
         ("/api/v1/neighbourhoods/", "{user_id}"),
         ("/api/v1/addresses/", "{ip_address}"),
         ("/api/v1/consents/", "{user_id}"),
+        ("/api/v1/profiles/", "{user_id}"),
+        ("/api/v1/failed-events/", "{failed_id}"),
     ):
         if path.startswith(prefix) and len(path) > len(prefix):
             return prefix + name

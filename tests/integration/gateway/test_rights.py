@@ -6,6 +6,7 @@ A small ingest stands beside it: it knows the policy set, keeps one decision and
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import zipfile
@@ -405,6 +406,42 @@ async def test_every_call_is_in_the_audit_log_with_who_asked(opened: Opened) -> 
     verified = await opened.get("audit/verification")
     assert verified["intact"]
     assert int(verified["entries"]) >= len(entries)
+
+
+async def test_what_people_see_and_do_elsewhere_is_written_down_before_it_is_answered(opened: Opened) -> None:
+    http = opened.http
+    await http.get("/api/v1/consents/ann", headers=ANN)
+    await http.get("/api/v1/decisions/evt-ann-1", headers=ANN)
+    await http.post("/api/v1/rings/ring_1/status", json={})
+    # Not people: a reader who gives no name, and what compliance writes down itself.
+    await http.get("/api/v1/consents/ben")
+    entries = (await opened.get("audit"))["entries"]
+    told = [
+        (entry["actor"], entry["action"], entry["object"], bool(entry["subject"]))
+        for entry in entries
+        if entry["action"].startswith("gateway.")
+    ]
+    hashed = hashlib.blake2b(b"evt-ann-1", digest_size=16).hexdigest()
+    assert told == [
+        ("dpo@example", "gateway.GET /api/v1/consents/{user_id}", "", True),
+        ("dpo@example", "gateway.GET /api/v1/decisions/{event_id}", hashed, False),
+        ("unnamed", "gateway.POST /api/v1/rings/{ring_id}/status", "ring_1", False),
+    ]
+    assert "ann" not in json.dumps([entry | {"actor": ""} for entry in entries])
+    of_ann = (await opened.get("audit", user_id="ann"))["entries"]
+    assert "gateway.GET /api/v1/consents/{user_id}" in {entry["action"] for entry in of_ann}
+    assert (await opened.get("audit/verification"))["intact"]
+
+
+async def test_nothing_is_seen_or_done_while_the_audit_log_cannot_be_written(short_tmp_path: Path) -> None:
+    outer = Telemetry("gateway", TelemetrySettings(), None)
+    nowhere = ClientSettings(f"unix:{short_tmp_path}/nobody.sock", timeout=60.0)
+    async with connect(nowhere, telemetry=outer) as channel:
+        gateway = GatewaySettings(ingest=nowhere, compliance=nowhere, request_timeout=60.0)
+        transport = httpx.ASGITransport(app=create_app(gateway, channel, outer, channel))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            answer = await http.post("/api/v1/rings/ring_1/status", json={})
+    assert (answer.status_code, answer.json()["reason"]) == (503, "AUDIT_UNAVAILABLE")
 
 
 @pytest.mark.parametrize("name", [None, " ", "x" * 129])
