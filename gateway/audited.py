@@ -2,7 +2,8 @@
 
 Written down are all acts on alerts, incidents, rings and failed events, and what somebody who names themselves in
 X-Usher-Actor reads of decisions, profiles, consents and those. Platforms that send and read with API keys are systems, not
-people: their requests are counted, not written down. Routes that compliance answers itself are written down there, with their outcome.
+people: their requests are counted, not written down. Routes that compliance answers itself are written down there, with
+their outcome.
 
 An entry says that something was asked for: it comes first, so that nothing is seen or done without one. Where it cannot be
 written the request is refused.
