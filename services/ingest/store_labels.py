@@ -6,9 +6,15 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from services.ingest import labels, tables
+from services.ingest import labels, receipts, tables
+from services.ingest.records import ERASED
 from services.ingest.store import Store
 from usher.ingest.v1 import labels_pb2
+
+_ERASED = labels_pb2.LabelResult(
+    status=labels_pb2.LABEL_STATUS_INVALID,
+    error="subject: ERASED: the event was erased at the viewer's request",
+)
 
 
 class LabelStore:
@@ -34,8 +40,12 @@ class LabelStore:
                     sa.select(c.label_id, c.position, c.body).where(c.tenant == tenant, c.label_id.in_(ids))
                 )
             }
+            erased = self._erased(connection, tenant, new)
             rows = []
             for label in new:
+                if label.subject_kind == labels_pb2.LABEL_SUBJECT_EVENT and label.subject in erased:
+                    results.append(_ERASED)
+                    continue
                 body = labels.stripped(label).SerializeToString(deterministic=True)
                 before = known.get(label.label_id)
                 if before is not None:
@@ -63,6 +73,21 @@ class LabelStore:
             if rows:
                 connection.execute(sa.insert(tables.labels), rows)
         return results
+
+    @staticmethod
+    def _erased(connection: sa.Connection, tenant: str, new: Sequence[labels_pb2.Label]) -> set[str]:
+        """Events that were erased: a label that was under way meanwhile must not bring their names back."""
+        r = tables.receipts.c
+        events = {
+            receipts.event_key(tenant, label.subject): label.subject
+            for label in new
+            if label.subject_kind == labels_pb2.LABEL_SUBJECT_EVENT
+        }
+        keys, found = list(events), set[str]()
+        for start in range(0, len(keys), 500):
+            query = sa.select(r.key).where(r.key.in_(keys[start : start + 500]), r.position == ERASED)
+            found.update(events[bytes(key)] for key in connection.execute(query).scalars())
+        return found
 
     def list_labels(
         self,

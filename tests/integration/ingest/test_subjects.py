@@ -166,6 +166,30 @@ async def test_labels_and_list_entries_of_the_subject_go(mesh: FakeMesh, url: st
         assert [one.entity for one in entries.entries] == [OTHER]
 
 
+async def test_a_label_under_way_while_its_event_was_erased_is_not_recorded(mesh: FakeMesh, url: str) -> None:
+    async with running_ingest(url, mesh) as front:
+        await front.decide([event("ev-anna", USER), event("ev-bob", OTHER)])
+        await erase(front, USER)
+        request = labels_pb2.RecordLabelsRequest(tenant=TENANT)
+        for subject in ("ev-anna", "ev-bob"):
+            label = request.labels.add(
+                label_id=f"label-of-{subject[3:]}",
+                subject_kind=labels_pb2.LABEL_SUBJECT_EVENT,
+                subject=subject,
+                kind=labels_pb2.LABEL_KIND_FRAUD_CONFIRMED,
+                source="incident",
+            )
+            label.label_time.FromMilliseconds(now_ms())
+        gone, kept = (await front.labels.RecordLabels(request)).results
+        assert (gone.status, kept.status) == (
+            labels_pb2.LABEL_STATUS_INVALID,
+            labels_pb2.LABEL_STATUS_RECORDED,
+        )
+        assert "ERASED" in gone.error
+        listed = await front.labels.ListLabels(labels_pb2.ListLabelsRequest(tenant=TENANT))
+        assert [one.subject for one in listed.labels] == ["ev-bob"]
+
+
 async def test_what_was_done_with_the_subject_s_decisions_goes_with_them(mesh: FakeMesh, url: str) -> None:
     mesh.compliance.suppressed = {USER, OTHER}
     async with running_ingest(url, mesh) as front:
