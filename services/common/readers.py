@@ -78,6 +78,7 @@ VIEWER_SENTENCES: Final[dict[int, str]] = {
     _R.REASON_CODE_BREACH_NOTICE_OVERDUE: "A notice about the protection of data is late.",
     _R.REASON_CODE_BREACH_NOTICE_DUE_SOON: "A notice about the protection of data is being prepared.",
     _R.REASON_CODE_ERASURE_STALLED: "The deletion of your data takes longer than it should.",
+    _R.REASON_CODE_RETENTION_FAILED: "Old data are kept longer than they should be.",
     _R.REASON_CODE_LISTED_BLOCK: "This was stopped after a check of this account or its connection.",
     _R.REASON_CODE_LISTED_ALLOW: "This account was checked before and is trusted.",
     _R.REASON_CODE_LISTED_LIMIT: "There were many requests like this from this account within an hour.",

@@ -23,7 +23,7 @@ from services.common.clock import Clock
 from services.common.erased import subject_of
 from services.common.errors import Conflict, FailedPrecondition, UsherError
 from services.common.subject_data import Subject, check_tenant, check_user_id
-from services.compliance import breaches, evidence, retention
+from services.compliance import breaches, evidence, retention, telling
 from services.compliance import requests as rules
 from services.compliance.duties import Facts
 from services.compliance.fulfil import Fulfilment, pieces
@@ -527,11 +527,24 @@ class RetentionServicer(records_pb2_grpc.RetentionServiceServicer):
 
     async def _run(self, request: R.RunRetentionRequest) -> R.RetentionRun:
         now_ms = self._shared.clock.now_ms()
-        policies = retention.policies(await self._shared.facts(), now_ms)
         run = R.RetentionRun(
             run_id=f"rr_{os.urandom(16).hex()}", tenant=request.tenant, dry_run=request.dry_run
         )
         run.started_time.FromMilliseconds(now_ms)
+        try:
+            await self._apply(request, run, now_ms)
+        except UsherError as error:
+            run.failure = error.reason
+            if not request.dry_run:
+                alert = telling.retention_failed(run, self._shared.clock.now_ms())
+                await self._database.run(self._store.keep_run, run, alert)
+            raise
+        await self._database.run(self._store.keep_run, run)
+        return run
+
+    async def _apply(self, request: R.RunRetentionRequest, run: R.RetentionRun, now_ms: int) -> None:
+        """Does the work and writes the results and the signed report into the run."""
+        policies = retention.policies(await self._shared.facts(), now_ms)
         holds = await self._database.read(lambda: self._store.holds(request.tenant, released=False))
         asked = subject_pb2.ApplyRetentionRequest(
             tenant=request.tenant,
@@ -556,8 +569,6 @@ class RetentionServicer(records_pb2_grpc.RetentionServiceServicer):
             "law": [MessageToDict(one, preserving_proto_field_name=True) for one in policies],
         }
         run.report = orjson.dumps(signed.sign(evidence.exact(report), self._shared.signing)).decode()
-        await self._database.run(self._store.keep_run, run)
-        return run
 
     async def _requests(
         self,

@@ -402,8 +402,8 @@ class RecordStore:
 
     # -- retention ----------------------------------------------------------------------------------------
 
-    def keep_run(self, run: RetentionRun) -> None:
-        """Keeps a report."""
+    def keep_run(self, run: RetentionRun, alert: alerts_pb2.AlertMessage | None = None) -> None:
+        """Keeps a report, and what is to be told of it."""
         with self.database.begin() as connection:
             connection.execute(
                 sa.insert(_runs).values(
@@ -413,6 +413,7 @@ class RecordStore:
                     body=run.SerializeToString(),
                 )
             )
+            self._tell(connection, alert)
 
     def runs(self, tenant: str) -> list[RetentionRun]:
         """Reports, the newest first, at most 100."""

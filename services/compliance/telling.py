@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from usher.alerts.v1 import alerts_pb2
-from usher.compliance.v1.records_pb2 import Breach, NoticeDuty, NoticeRecipient, SubjectRequest, SubjectRight
+from usher.compliance.v1.records_pb2 import (
+    Breach,
+    NoticeDuty,
+    NoticeRecipient,
+    RetentionRun,
+    SubjectRequest,
+    SubjectRight,
+)
 from usher.decision.v1 import decision_pb2
 
 D = decision_pb2
@@ -40,6 +47,22 @@ def notice_due_soon(breach: Breach, duty: NoticeDuty, now_ms: int) -> alerts_pb2
     when = duty.due_time.ToJsonString()[:16].replace("T", " ")
     summary = f"The notice to {_recipient(duty)} under {duty.regulation} is due by {when} UTC"
     return _of_breach(breach, duty, "breach.due_soon", D.REASON_CODE_BREACH_NOTICE_DUE_SOON, summary, now_ms)
+
+
+def retention_failed(run: RetentionRun, now_ms: int) -> alerts_pb2.AlertMessage:
+    """A run of the retention job that ended before its work was done. Failures of a tenant are one matter."""
+    message = alerts_pb2.AlertMessage(
+        tenant=run.tenant,
+        event_id=f"{run.run_id}.duty.retention_failed",
+        kind="duty.retention_failed",
+        entity_kind="duty",
+        entity="retention",
+        severity=alerts_pb2.SEVERITY_HIGH,
+        reasons=[D.REASON_CODE_RETENTION_FAILED],
+        summary=f"The retention job failed ({run.failure}): data stay beyond their period until it is run again",
+    )
+    message.event_time.FromMilliseconds(now_ms)
+    return message
 
 
 def _of_request(

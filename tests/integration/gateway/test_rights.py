@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 import pytest_asyncio
@@ -26,7 +27,7 @@ from gateway.settings import GatewaySettings
 from services.common import signed
 from services.common.client import ClientSettings, connect
 from services.common.clock import SystemClock
-from services.common.db import DatabaseSettings, open_database
+from services.common.db import Database, DatabaseSettings, open_database
 from services.common.migrations import migrate
 from services.common.policy import Part, PolicySetCache, write_policy_set
 from services.common.server import ServerSettings, Service, start_server
@@ -37,8 +38,9 @@ from services.compliance.servicer import ComplianceServicer, Engines
 from services.compliance.servicer_consents import ConsentServicer
 from services.compliance.settings import ComplianceSettings
 from services.compliance.store_consents import ConsentStore
+from services.compliance.store_records import RecordStore
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
-from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc, consent_pb2_grpc
+from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc, consent_pb2_grpc, records_pb2
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.ingest.v1 import (
@@ -69,6 +71,8 @@ class Ingest(
     def __init__(self, policy_set: str) -> None:
         self.policy_set = policy_set
         self.retained: list[subject_pb2.ApplyRetentionRequest] = []
+        self.broken = False
+        self.raised = asyncio.Event()
         self.labels: list[labels_pb2.Label] = []
         self.told: list[alerts_pb2.AlertMessage] = []
 
@@ -94,6 +98,8 @@ class Ingest(
         self, request: subject_pb2.ApplyRetentionRequest, context: Any
     ) -> subject_pb2.ApplyRetentionResponse:
         self.retained.append(request)
+        if self.broken:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the disk is full")
         return subject_pb2.ApplyRetentionResponse(
             counts=[
                 {"store": one.store, "jurisdiction": one.jurisdiction, "rows": 3} for one in request.rules
@@ -112,6 +118,7 @@ class Ingest(
         self, request: alerts_pb2.RaiseAlertsRequest, context: Any
     ) -> alerts_pb2.RaiseAlertsResponse:
         self.told += request.messages
+        self.raised.set()
         return alerts_pb2.RaiseAlertsResponse()
 
 
@@ -131,7 +138,8 @@ HOSTED = (
 class Opened:
     """The gateway, and what stands behind it."""
 
-    def __init__(self, http: httpx.AsyncClient, ingest: Ingest, law: Any) -> None:
+    def __init__(self, http: httpx.AsyncClient, ingest: Ingest, law: Any, database: Database) -> None:
+        self.database = database
         self.law = law
         self.http = http
         self.ingest = ingest
@@ -201,7 +209,7 @@ async def opened(short_tmp_path: Path) -> AsyncIterator[Opened]:
                 gateway = GatewaySettings(ingest=there, compliance=target, request_timeout=60.0)
                 transport = httpx.ASGITransport(app=create_app(gateway, first, outer, channel))
                 async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-                    yield Opened(http, ingest, compliance_pb2_grpc.ComplianceServiceStub(channel))
+                    yield Opened(http, ingest, compliance_pb2_grpc.ComplianceServiceStub(channel), database)
 
 
 async def always() -> None:
@@ -370,6 +378,80 @@ async def test_retention_tells_first_and_reports_what_it_did(opened: Opened) -> 
     assert [asked.dry_run for asked in opened.ingest.retained] == [True, False]
     runs = (await opened.get("retention/runs"))["runs"]
     assert {run["run_id"] for run in runs} == {dry["run_id"], done["run_id"]}
+
+
+async def test_a_retention_run_that_fails_is_kept_and_arrives_at_alerts(opened: Opened) -> None:
+    opened.ingest.broken = True
+    await opened.post("retention/runs", {"dry_run": True}, 409)
+    assert (await opened.get("retention/runs"))["runs"] == []
+    failed = await opened.post("retention/runs", {}, 409)
+    (run,) = (await opened.get("retention/runs"))["runs"]
+    assert (run["failure"], run["results"]) == (failed["reason"], [])
+    async with asyncio.timeout(60):
+        await opened.ingest.raised.wait()
+    (told,) = opened.ingest.told
+    assert (told.kind, told.entity, told.severity) == (
+        "duty.retention_failed",
+        "retention",
+        alerts_pb2.SEVERITY_HIGH,
+    )
+    assert failed["reason"] in told.summary
+    opened.ingest.broken = False
+    done = (await opened.post("retention/runs", {}))["run"]
+    assert done["failure"] == ""
+
+
+async def test_old_requests_lose_the_name_and_young_ones_keep_it(opened: Opened) -> None:
+    for number, received in ((1, "2015-01-01T00:00:00Z"), (2, "2026-01-01T00:00:00Z")):
+        taken = {
+            "user_id": f"user-{number}",
+            "right": "SUBJECT_RIGHT_ACCESS",
+            "jurisdiction": "DE",
+            "request_id": f"r{number}",
+            "received_time": received,
+        }
+        await opened.post("subject-requests", taken)
+        await act(opened, f"r{number}", "WITHDRAW")
+
+    def aged(request: records_pb2.SubjectRequest) -> int:
+        request.closed_time.FromJsonString("2015-02-01T00:00:00Z")
+        return 0
+
+    await opened.database.run(RecordStore(opened.database).change_request, "dev", "r1", aged)
+    for dry in (True, False):
+        run = (await opened.post("retention/runs", {"dry_run": dry}))["run"]
+        (result,) = [one for one in run["results"] if one["policy"]["kind"] == "subject_requests"]
+        assert (result["rows"], result["policy"]["action"]) == ("1", "anonymise")
+        name = (await opened.get("subject-requests/r1"))["request"]["user_id"]
+        assert name == ("user-1" if dry else "")
+    assert (await opened.get("subject-requests/r2"))["request"]["user_id"] == "user-2"
+
+
+async def test_nothing_younger_than_a_statutory_minimum_is_deleted(opened: Opened) -> None:
+    await opened.post("legal-holds", {"user_id": "held", "reason": "lawsuit 7"})
+    policies = (await opened.get("retention/policies"))["policies"]
+    await opened.post("retention/runs", {})
+    (asked,) = opened.ingest.retained
+    assert list(asked.held_user_ids) == ["held"]
+    now = max(
+        rule.before_time.seconds + policy["days"] * 86_400
+        for rule, policy in zip(
+            asked.rules,
+            [one for one in policies if one["kind"] in ("decisions", "failed_events")],
+            strict=True,
+        )
+    )
+    # Marco Civil da Internet art. 15: an application provider keeps access logs for six months.
+    brazil = [
+        policy for policy in policies if policy["jurisdiction"] == "BR" and policy["kind"] == "decisions"
+    ]
+    assert [policy["minimum_days"] for policy in brazil] == [183]
+    least = {
+        policy["jurisdiction"]: policy["minimum_days"] for policy in policies if policy["kind"] == "decisions"
+    }
+    for rule in asked.rules:
+        if rule.store == "decisions":
+            assert now - rule.before_time.seconds >= least[rule.jurisdiction] * 86_400
 
 
 async def test_evidence_is_one_document_that_verifies(opened: Opened) -> None:

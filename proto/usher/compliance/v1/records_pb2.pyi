@@ -668,20 +668,22 @@ class RunRetentionRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., dry_run: _Optional[bool] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class RetentionRun(_message.Message):
-    __slots__ = ("run_id", "tenant", "dry_run", "started_time", "results", "report")
+    __slots__ = ("run_id", "tenant", "dry_run", "started_time", "results", "report", "failure")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     STARTED_TIME_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     tenant: str
     dry_run: bool
     started_time: _timestamp_pb2.Timestamp
     results: _containers.RepeatedCompositeFieldContainer[RetentionResult]
     report: str
-    def __init__(self, run_id: _Optional[str] = ..., tenant: _Optional[str] = ..., dry_run: _Optional[bool] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., results: _Optional[_Iterable[_Union[RetentionResult, _Mapping]]] = ..., report: _Optional[str] = ...) -> None: ...
+    failure: str
+    def __init__(self, run_id: _Optional[str] = ..., tenant: _Optional[str] = ..., dry_run: _Optional[bool] = ..., started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., results: _Optional[_Iterable[_Union[RetentionResult, _Mapping]]] = ..., report: _Optional[str] = ..., failure: _Optional[str] = ...) -> None: ...
 
 class RetentionResult(_message.Message):
     __slots__ = ("policy", "before_time", "rows", "held")
