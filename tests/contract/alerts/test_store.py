@@ -276,3 +276,40 @@ async def test_a_failure_leaves_nothing_behind(store: AlertStore, database: Data
 
 async def test_no_messages_are_no_work(store: AlertStore) -> None:
     assert await store.raise_messages([], NOON_MS) == []
+
+
+async def test_what_is_given_back_untried_is_no_attempt(store: AlertStore, deliveries: DeliveryStore) -> None:
+    await store.raise_messages([message(), message("e2", entity="u2")], NOON_MS)
+    first, second = (await deliveries.exchange("log", [], 10, NOON_MS, 20_000)).deliveries
+    back = [
+        Result(one.delivery_id, tables.PENDING, NOON_MS + 11_000, 0, "", tried=False)
+        for one in (first, second)
+    ]
+    await deliveries.exchange("log", back[:1], 0, NOON_MS + 11_000, 20_000)
+    found = (await deliveries.exchange("log", back[1:], 10, NOON_MS + 11_000, 20_000)).deliveries
+    assert {one.delivery_id for one in found} == {first.delivery_id, second.delivery_id}
+    assert {one.attempts for one in found} == {0}
+    assert await deliveries.trouble(NOON_MS + 10**9, 1) == []
+
+
+async def test_ends_that_are_alike_and_ends_that_are_not_are_recorded_each(
+    store: AlertStore, deliveries: DeliveryStore
+) -> None:
+    await store.raise_messages([message(f"e{n}", entity=f"u{n}") for n in range(4)], NOON_MS)
+    claimed = (await deliveries.exchange("log", [], 10, NOON_MS, 20_000)).deliveries
+    ids = [one.delivery_id for one in claimed]
+    results = [
+        Result(ids[0], tables.DELIVERED, NOON_MS + 1, 200, "ok"),
+        Result(ids[1], tables.DELIVERED, NOON_MS + 2, 200, "ok"),
+        Result(ids[2], tables.PENDING, NOON_MS + 60_000, 503, "busy"),
+        Result(ids[3], tables.DEAD, NOON_MS + 3, 410, "gone"),
+    ]
+    await deliveries.exchange("log", results, 0, NOON_MS + 5, 20_000)
+    page = {one.delivery_id: one for one in await deliveries.page("acme", "", 0, 10, 10**9)}
+    assert [(page[n].state, page[n].status, page[n].response) for n in ids] == [
+        (tables.DELIVERED, 200, "ok"),
+        (tables.DELIVERED, 200, "ok"),
+        (tables.PENDING, 503, "busy"),
+        (tables.DEAD, 410, "gone"),
+    ]
+    assert page[ids[2]].time.ToMilliseconds() == NOON_MS + 60_000

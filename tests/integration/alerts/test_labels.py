@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.fakes import FakeMesh, running_ingest, until
 from tests.integration.alerts.process import running
 from tests.unit.alerts.messages import message
@@ -11,7 +13,16 @@ from usher.alerts.v1 import alerts_pb2
 from usher.ingest.v1 import labels_pb2
 
 
-async def test_labels_of_a_resolved_incident_reach_ingest_once_it_is_there(short_tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (alerts_pb2.INCIDENT_STATE_RESOLVED, labels_pb2.LABEL_KIND_FRAUD_CONFIRMED),
+        (alerts_pb2.INCIDENT_STATE_FALSE_ALARM, labels_pb2.LABEL_KIND_FALSE_ALARM),
+    ],
+)
+async def test_labels_of_an_ended_incident_reach_ingest_once_it_is_there(
+    short_tmp_path: Path, state: alerts_pb2.IncidentState, kind: labels_pb2.LabelKind
+) -> None:
     folder = short_tmp_path / "m"
     folder.mkdir()
     mesh = FakeMesh(folder)
@@ -24,7 +35,7 @@ async def test_labels_of_a_resolved_incident_reach_ingest_once_it_is_there(short
                 await alerts.stub.ListIncidents(alerts_pb2.ListIncidentsRequest(tenant="acme"), timeout=20)
             ).incidents
             change = alerts_pb2.UpdateIncidentRequest(
-                tenant="acme", number=incident.number, actor="ann", state=alerts_pb2.INCIDENT_STATE_RESOLVED
+                tenant="acme", number=incident.number, actor="ann", state=state
             )
             await alerts.stub.UpdateIncident(change, timeout=20)
             async with running_ingest(f"sqlite:///{short_tmp_path}/i.db", mesh) as front:
@@ -38,5 +49,5 @@ async def test_labels_of_a_resolved_incident_reach_ingest_once_it_is_there(short
 
                 await until(arrived, 30.0)
                 (label,) = await labels()
-    assert (label.subject, label.kind) == ("e1", labels_pb2.LABEL_KIND_FRAUD_CONFIRMED)
+    assert (label.subject, label.kind) == ("e1", kind)
     assert (label.source, label.reference, label.actor) == ("incident", "INC-2026-00001", "ann")

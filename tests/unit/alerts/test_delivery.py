@@ -47,11 +47,13 @@ class MemoryStore:
     due: list[Delivery]
     results: list[Result] = field(default_factory=list)
     recorded: asyncio.Event = field(default_factory=asyncio.Event)
+    limits: list[int] = field(default_factory=list)
 
     async def exchange(
         self, channel: str, results: Sequence[Result], limit: int, now_ms: int, lease_ms: int
     ) -> Exchange:
         self.results += results
+        self.limits.append(limit)
         if results:
             self.recorded.set()
         taken, self.due = self.due[:limit], self.due[limit:]
@@ -171,6 +173,62 @@ async def test_the_loop_wakes_when_told_and_delivers_once_more_when_stopped() ->
     await loop.stop()
 
     assert channel.seen == [1, 2]
+
+
+async def drained(store: MemoryStore, channel: Recorder, **settings: float) -> None:
+    """Runs the loop until everything that is due went out."""
+    loop = deliverer(store, channel, **settings)
+    loop.start()
+    await loop.stop()
+
+
+async def test_a_channel_that_gets_through_is_claimed_ahead_for_and_another_is_not() -> None:
+    store = MemoryStore([delivery(number) for number in range(1, 30)])
+    await drained(store, Recorder(), in_flight=2)
+    assert store.limits[0] == 2, "nothing is known of it yet"
+    assert max(store.limits) > 2
+    assert store.ended(tables.DELIVERED) == list(range(1, 30))
+
+    failing = MemoryStore([delivery(number) for number in range(1, 10)])
+    await drained(failing, Recorder(failing=set(range(1, 10))), in_flight=2)
+    assert max(failing.limits) <= 2
+
+
+async def test_of_what_is_claimed_the_gravest_goes_out_first() -> None:
+    levels = {1: 2, 2: 1, 3: 4, 4: 4}
+    store = MemoryStore([delivery(0), *(delivery(n, severity=level) for n, level in levels.items())])
+    channel = Recorder()
+    loop = deliverer(store, channel, in_flight=1)
+    [line] = loop._lines
+    line._getting_through = True
+    loop.start()
+    await loop.stop()
+    assert channel.seen == [3, 4, 0, 1, 2]
+
+
+async def test_what_waited_for_most_of_its_claim_is_given_back_untried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    class Slow(Recorder):
+        async def deliver(self, delivery: Delivery) -> Sent:
+            nonlocal now
+            now += 11.0  # of a claim of 20 s, of which a try may take 10 s
+            return await super().deliver(delivery)
+
+    monkeypatch.setattr("services.alerts.delivery.time.monotonic", lambda: now)
+    store, channel = MemoryStore([delivery(1), delivery(2), delivery(3)]), Slow()
+    loop = deliverer(store, channel, in_flight=1)
+    [line] = loop._lines
+    line._getting_through = True
+    loop.start()
+    await loop.stop()
+    assert channel.seen == [1]
+    assert [(one.delivery_id, one.state, one.tried) for one in store.results if not one.tried] == [
+        (2, tables.PENDING, False),
+        (3, tables.PENDING, False),
+    ]
 
 
 async def test_the_delivery_is_the_last_edge_of_the_messages_trace() -> None:
