@@ -2,7 +2,8 @@
 
 It speaks Kafka's protocol on 127.0.0.1 to any process, makes a topic of four partitions of whatever name is used
 first, and knows groups of the protocol of KIP-848 (of the classic protocol only the first member ever joins). It
-lives in the memory of the process that started it: it stands for a broker, not for a broker's disk.
+lives in the memory of the process that started it, and of a partition it keeps the last 5 MiB: it stands for a broker, not
+for a broker's disk.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from prometheus_client import Counter
 
 from services.common.errors import InvalidArgument
 from services.common.telemetry import Telemetry
@@ -27,7 +28,7 @@ from services.ingest.sources.settings import KafkaSettings
 
 _POLL_S = 0.2
 _COMMIT_S = 1.0
-_CLOSE_S = 30.0
+_ASK_S = 10.0
 _CONTENT_TYPE = "content-type"
 _CREATE_TIME = (1, 2)
 
@@ -81,6 +82,11 @@ class KafkaSource:
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
         self._polling: asyncio.Task[None] | None = None
         self._consumer: Consumer | None = None
+        self._gone = Counter(
+            "usher_source_records_gone",
+            "Records that Kafka no longer had when they were to be read.",
+            registry=telemetry.registry,
+        )
         self._commit_due = 0.0
         self._ending = False
         self.trouble = ""
@@ -214,6 +220,7 @@ class KafkaSource:
             by_partition.setdefault((message.topic() or "", message.partition() or 0), []).append(message)
         if by_partition:
             self.trouble = ""
+            self._note_gone(by_partition)
         batches = []
         with self._lock:
             for partition, mine in by_partition.items():
@@ -229,6 +236,32 @@ class KafkaSource:
                     lane.oldest_ms.append((mark.next_offset, records[0].time_ms))
                     batches.append(Batch(f"{partition[0]}/{partition[1]}#{lane.assignment}", records, mark))
         return batches
+
+    def _note_gone(self, by_partition: dict[Partition, list[Message]]) -> None:
+        """Tells where a partition no longer holds what the group had yet to read: retention was shorter than its absence."""
+        consumer = self._consumer
+        assert consumer is not None
+        with self._lock:
+            new = [one for one in by_partition if one in self._lanes and self._lanes[one].read < 0]
+        if not new:
+            return
+        try:
+            found = consumer.committed([TopicPartition(*one) for one in new], timeout=_ASK_S)
+        except KafkaException as error:
+            self._log.info("committed offsets were not told", extra={"error": error.args[0].name()})
+            return
+        for place in found:
+            first = by_partition[place.topic, place.partition][0].offset() or 0
+            if 0 <= place.offset < first:
+                self._gone.inc(first - place.offset)
+                self._log.error(
+                    "records are gone that were not read: the topic keeps them for too short a time, or is compacted",
+                    extra={
+                        "partition": f"{place.topic}/{place.partition}",
+                        "from": place.offset,
+                        "to": first - 1,
+                    },
+                )
 
     def _commit(self, consumer: Consumer, only: set[Partition] | None = None) -> None:
         self._commit_due = time.monotonic() + _COMMIT_S

@@ -232,6 +232,24 @@ async def test_kafka_poison_is_kept_with_its_place_and_the_rest_goes_on(
             assert (report.accepted, report.poison + report.failed) == (4, len(bad))
 
 
+async def test_kafka_records_that_are_gone_before_they_were_read_are_told(
+    kafka: MockKafka, mesh: FakeMesh, sqlite_url: str
+) -> None:
+    topic = kafka.topic()
+    kafka.produce(topic, [as_json(event("first"))], partition=0)
+    async with ingest(mesh, sqlite_url) as front:
+        with process(mesh, "kafka", kafka_settings(kafka, topic)) as source:
+            await decided(front, 1, source)
+            await committed(kafka, topic)
+            assert await asyncio.to_thread(source.stop) == 0
+            # More than the cluster keeps of a partition.
+            kafka.produce(topic, [b"x" * 900_000] * 12, partition=0)
+            kafka.produce(topic, [as_json(event("last"))], partition=0)
+            source.start()
+            await decided(front, 2, source)
+            assert "records are gone that were not read" in source.log.read_text()
+
+
 async def test_kafka_waits_in_its_group_while_ingest_refuses(
     kafka: MockKafka, mesh: FakeMesh, sqlite_url: str
 ) -> None:
