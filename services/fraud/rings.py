@@ -11,9 +11,9 @@ are specific to the group: a carrier's NAT or a campus speaks for nobody. How a 
 3. Parties and what they share form a bipartite graph. A link without which the graph falls apart is no group's
    evidence: bridges (Tarjan 1974) are cut, what hangs together without them is a nucleus, and single accounts return
    to a resource that three of the nucleus use. So a second-hand device or one generous viewer joins no two groups.
-4. A nucleus is weighed: shares of its parties behind each kind, evidence that repeats itself, synchronous sign-up,
-   rare domains; against it what a family, a shared flat or a venue would show. The score is the logistic function of
-   the sum, so every contribution can be told.
+4. A nucleus is weighed: shares of its parties behind each kind, halved with every half-life since two accounts last
+   used what they share; evidence that repeats itself, synchronous sign-up, rare domains; against it what a family, a
+   shared flat or a venue would show. The score is the logistic function of the sum, so every contribution can be told.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ _MAIL_FOR_ALL = frozenset(
     }
 )
 """Domains where anybody has an address: rare or not among the accounts at hand, they say nothing."""
+_LASTING = frozenset({DOMAIN, SIGNUP})
+"""Kinds that tell how an account was opened, which time does not change."""
 _REPEATED = 0.4
 """Links an account beyond those that a tree needs, below which chance meetings explain a group."""
 _CROWD = 30
@@ -123,10 +125,15 @@ def rarity(accounts: int) -> float:
 
 def weight(resource: Resource, newest_ms: int, half_life_days: float) -> float:
     """Weight of a tie: its kind's, times rarity, halved every `half_life_days` since two accounts last used it."""
-    last = sorted((edge.last_ms for edge in resource.edges), reverse=True)[1]
-    age_days = max(0, newest_ms - last) / DAY_MS
     kind = 1.0 if resource.kind in HARD else 0.3
-    return kind * rarity(max(resource.total, len(resource.edges))) * 0.5 ** (age_days / half_life_days)
+    fresh = freshness(resource.edges, newest_ms, half_life_days)
+    return kind * rarity(max(resource.total, len(resource.edges))) * fresh
+
+
+def freshness(edges: Sequence[Edge], newest_ms: int, half_life_days: float) -> float:
+    """1 where two accounts use a resource now, halved every `half_life_days` since they last did."""
+    last = sorted(edge.last_ms for edge in edges)[-2:][0]
+    return float(0.5 ** (max(0, newest_ms - last) / DAY_MS / half_life_days))
 
 
 def find_rings(
@@ -443,6 +450,8 @@ def _weigh(
     member_set = set(members)
     n = len(nucleus)
     behind: dict[str, set[int]] = defaultdict(set)
+    fresh: dict[str, dict[int, float]] = defaultdict(dict)
+    newest = max((edge.last_ms for tie in component.resources for edge in tie.edges), default=0)
     shared: list[Shared] = []
     edges: list[Edge] = []
     spans: list[tuple[str, list[int]]] = []
@@ -461,6 +470,10 @@ def _weigh(
         if len(ours) < 2 or not specific:
             continue
         behind[tie.kind].update(ours)
+        now = 1.0 if tie.kind in _LASTING else freshness(held, newest, parameters.half_life_days)
+        of_kind = fresh[tie.kind]
+        for party in ours:
+            of_kind[party] = max(now, of_kind.get(party, 0.0))
         spans.append((tie.kind, ours))
         links += len(ours)
         vertices += 1
@@ -477,6 +490,7 @@ def _weigh(
             if max(resource.total, len(resource.edges)) >= _CROWD:
                 crowded[resource.name] = held_here
     share = {kind: len(parties) / n for kind, parties in behind.items()}
+    age = {kind: sum(parties.values()) / len(parties) for kind, parties in fresh.items()}
     signups = _signups(component, member_set)
     chance = _burst(list(signups.values()), context) if len(signups) >= 0.6 * len(members) else 1.0
     burst = chance < 1e-4
@@ -513,10 +527,14 @@ def _weigh(
         if abs(points) > 0.005:
             findings.append(Finding(code, round(points, 3), tuple(round(value, 3) for value in values)))
 
-    add("shared_devices", 1.6 * device, device, sum(item.kind == DEVICE for item in shared))
-    add("shared_payments", 1.6 * payment, payment, payments)
+    # What is shared is evidence as long as it was; how much it weighs falls with the time since.
+    now_device, now_payment = age.get(DEVICE, 1.0), age.get(PAYMENT, 1.0)
+    devices = sum(item.kind == DEVICE for item in shared)
+    add("shared_devices", 1.6 * device * now_device, device, devices, now_device)
+    add("shared_payments", 1.6 * payment * now_payment, payment, payments, now_payment)
     if second != "second_hard_kind":
-        add(second, 1.2 * seconds[second], seconds[second])
+        now = age.get(ADDRESS, 1.0) if second == "address" else 1.0
+        add(second, 1.2 * seconds[second] * now, seconds[second], now)
     add("repeated_links", 1.2 * min(1.5, repeated), repeated)
     if repeated < _REPEATED:
         add("single_links", -2.0 * (1 - repeated / _REPEATED), repeated)

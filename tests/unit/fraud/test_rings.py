@@ -253,3 +253,31 @@ def test_split_leaves_the_id_with_most_members() -> None:
     small, large = assign("t", [ring("a", "b"), ring("c", "d", "e")], established)
     assert large.ring_id == "ring_1"
     assert small.ring_id != "ring_1"
+
+
+def test_ties_weigh_less_with_time_and_the_card_says_so() -> None:
+    accounts = names(8)
+    scores = []
+    for age_days in (0, 180, 360):
+        # They still watch, each at home; what they share was last used so long ago.
+        old = [
+            item._replace(edges=[edge._replace(last_ms=100) for edge in item.edges])
+            for item in hand(accounts)
+        ]
+        homes = [
+            resource(f"home {account}", [account], kind=ADDRESS, last_ms=100 + age_days * DAY_MS)
+            for account in accounts
+        ]
+        [group] = examine(component(*old, *homes), PARAMETERS)
+        scores.append(group.score)
+        found = {finding.code: finding for finding in group.findings}
+        # 180 days halve: the half-life of the shipped parameters.
+        assert found["shared_devices"].values == (1.0, 1.0, 0.5 ** (age_days / 180))
+        assert found["shared_devices"].points == pytest.approx(1.6 * 0.5 ** (age_days / 180), abs=0.001)
+    assert scores[0] > scores[1] > scores[2]
+
+
+def test_one_account_alone_keeps_no_tie_fresh() -> None:
+    shared = resource("box", ["a", "b"], last_ms=100)
+    edges = [*shared.edges[:1], shared.edges[1]._replace(last_ms=100 + 180 * DAY_MS)]
+    assert weight(shared._replace(edges=edges), 100 + 180 * DAY_MS, 180) == 0.5
