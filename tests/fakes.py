@@ -194,6 +194,8 @@ class FakeFraud(Programme, fraud_pb2_grpc.FraudServiceServicer):
         """How often each (tenant, event_id) was given."""
         self.applied_through_ms = 0
         self.restores: list[fraud_pb2.RestoreRequest] = []
+        self.outcomes: list[fraud_pb2.Outcome] = []
+        self.outcomes_through = 0
 
     def lose(self, through_ms: int = 0) -> None:
         """Forgets everything, and what was applied after a time."""
@@ -233,6 +235,15 @@ class FakeFraud(Programme, fraud_pb2_grpc.FraudServiceServicer):
         return fraud_pb2.RestoreResponse(
             applied=len(request.events), applied_through_ms=self.applied_through_ms
         )
+
+    async def RecordOutcomes(
+        self, request: fraud_pb2.RecordOutcomesRequest, context: Any
+    ) -> fraud_pb2.RecordOutcomesResponse:
+        if self.error is not None:
+            raise self.error
+        self.outcomes += [one for one in request.outcomes if one.position > self.outcomes_through]
+        self.outcomes_through = max(self.outcomes_through, request.through_position)
+        return fraud_pb2.RecordOutcomesResponse(through_position=self.outcomes_through)
 
 
 def chain(event_ids: Iterable[str]) -> bytes:

@@ -36,6 +36,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "lists",
             "erasures",
             "outbox",
+            "outcomes",
             "peers",
             "pipeline",
             "policy",

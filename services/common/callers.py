@@ -71,6 +71,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.fraud.v1.FraudService/GetRing": frozenset({"gateway", "operator"}),
     "/usher.fraud.v1.FraudService/GetNeighbourhood": frozenset({"gateway", "operator"}),
     "/usher.fraud.v1.FraudService/SetRingStatus": frozenset({"gateway", "operator"}),
+    "/usher.fraud.v1.FraudService/RecordOutcomes": frozenset({"ingest"}),
     "/usher.fraud.v1.FraudService/DescribeAddress": frozenset({"gateway", "operator"}),
     "/usher.alerts.v1.AlertsService/RaiseAlerts": frozenset(
         {"compliance", "fraud", "gateway", "ingest", "scoring"}

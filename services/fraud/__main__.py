@@ -35,6 +35,7 @@ async def main() -> None:
         memory = open_memory(settings)
         await memory.open()
         book = RingBook(memory, store, database)
+        await book.start()
         engines = Engines(PolicySetCache(settings.policy_dir))
         await warm_up(engines.get, settings.policy_dir, telemetry)
         servicer = FraudServicer(memory, store, database, engines, book)

@@ -21,6 +21,7 @@ from usher.event.v1 import event_pb2
 from usher.fraud.v1 import fraud_pb2
 
 MAX_EVENTS = 2_000
+MAX_OUTCOMES = 1_000
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
 LATEST_MS = 4_133_980_800_000
@@ -35,6 +36,7 @@ CARRIER_ACCURACY_KM = 500
 FOLD_ONLY = 1 << event_pb2.ITEM_FLAG_FOLD_ONLY
 OLD = 1 << event_pb2.ITEM_FLAG_OLD
 SUPPRESSED = 1 << event_pb2.ITEM_FLAG_SUPPRESSED
+_VERDICTS = (fraud_pb2.OUTCOME_VERDICT_FRAUD, fraud_pb2.OUTCOME_VERDICT_INNOCENT)
 UNTOUCHED = OLD | SUPPRESSED
 """Events that leave no trace in the memory."""
 
@@ -79,6 +81,36 @@ def check_verdict(request: fraud_pb2.SetRingStatusRequest) -> None:
         raise InvalidArgument("RING_STATUS_INVALID", "status is OPEN, CONFIRMED or DISMISSED")
     if len(request.note) > 2_000 or len(request.decided_by) > 255:
         raise InvalidArgument("NOTE_TOO_LONG", "note has at most 2,000 characters, decided_by 255")
+
+
+def check_outcomes(request: fraud_pb2.RecordOutcomesRequest) -> None:
+    """Raises InvalidArgument (TOO_MANY_OUTCOMES, OUTCOME_INVALID)."""
+    if len(request.outcomes) > MAX_OUTCOMES:
+        raise InvalidArgument(
+            "TOO_MANY_OUTCOMES",
+            f"a call takes at most {MAX_OUTCOMES} outcomes, not {len(request.outcomes)}",
+            metadata={"limit": str(MAX_OUTCOMES)},
+        )
+    for number, one in enumerate(request.outcomes):
+        problems = [
+            ("tenant", _TENANT.fullmatch(one.tenant) is None, "is required"),
+            ("user_id", bool(one.user_id) == bool(one.ring_id), "user_id or ring_id is required, not both"),
+            ("verdict", one.verdict not in _VERDICTS, "is FRAUD or INNOCENT"),
+            ("position", not 0 < one.position <= request.through_position, "is from 1 to through_position"),
+            ("actor", len(one.actor) > 255, "has at most 255 characters"),
+        ]
+        violations = [
+            FieldViolation(f"outcomes[{number}].{field}", "OUTCOME_INVALID", text)
+            for field, wrong, text in problems
+            if wrong
+        ]
+        if violations:
+            raise InvalidArgument(
+                "OUTCOME_INVALID",
+                f"outcomes[{number}] cannot be taken over",
+                metadata={"index": str(number)},
+                violations=violations,
+            )
 
 
 class Columns(NamedTuple):

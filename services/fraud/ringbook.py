@@ -1,26 +1,38 @@
 """Keeps the rings of accounts up to date with the memory's components, and answers from what was recorded.
 
 A component is looked at again when its size or its ties have changed. Above 64 accounts that happens only when it
-grew by a sixteenth, so the work per event stays bounded; members that came since are in no ring until then.
+grew by a sixteenth, so the work per event stays bounded; members that came since are in no ring until then. Where
+accounts of a tenant turned out to be fraud, components too small for a ring are looked at as well: for who shares a device
+or payment instrument with such an account.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from services.common.clock import Clock, SystemClock
 from services.common.db import Database
+from services.common.errors import NotFound, Unavailable, UsherError
 from services.fraud.memory import HARD, Component, Memory, Observation
 from services.fraud.parameters import RingParameters
 from services.fraud.rings import find_rings
 from services.fraud.signals import ALONE, RingOfAccount, Standing
 from services.fraud.store import CONFIRMED, DISMISSED, RingStore
+from services.fraud.store_outcomes import FRAUD, OutcomeStore
+from usher.fraud.v1 import fraud_pb2
 
 CLOSELY_WATCHED = 64
 KEPT_COMPONENTS = 50_000
 """Components whose rings are kept in this process; others are looked at again when they are met."""
 _INLINE_TIES = 200
+RENEW_S = 5.0
+"""Seconds after which what other replicas recorded, and what has become final, counts here."""
+_log = logging.getLogger("usher.fraud.outcomes")
+_NOBODY: frozenset[str] = frozenset()
 
 Version = tuple[int, int]
 
@@ -34,12 +46,18 @@ class _Known:
 
 
 class RingBook:
-    """Rings by component."""
+    """Rings by component, and the accounts that turned out to be fraud."""
 
-    def __init__(self, memory: Memory, store: RingStore, database: Database) -> None:
+    def __init__(
+        self, memory: Memory, store: RingStore, database: Database, clock: Clock | None = None
+    ) -> None:
         self._memory = memory
         self._store = store
         self._database = database
+        self._clock = clock or SystemClock()
+        self._outcomes = OutcomeStore(database)
+        self._confirmed: dict[str, frozenset[str]] = {}
+        self._task: asyncio.Task[None] | None = None
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._refreshing = asyncio.Lock()
 
@@ -51,8 +69,9 @@ class RingBook:
         What is found is committed before it is kept. Raises what the memory and the database raise.
         """
         changed: dict[str, tuple[str, Version]] = {}
+        least = 2 if tenant in self._confirmed else parameters.minimum_accounts
         for account, observation in seen:
-            if observation.members >= parameters.minimum_accounts:
+            if observation.members >= least:
                 version = _version(observation)
                 known = self._known.get((tenant, observation.component))
                 if known is None or known.version != version:
@@ -64,6 +83,55 @@ class RingBook:
                 known = self._known.get((tenant, name))
                 if known is None or known.version != version:
                     await self._look(tenant, name, account, version, parameters)
+
+    async def record_outcomes(self, outcomes: Sequence[fraud_pb2.Outcome], through: int) -> int:
+        """Takes over what turned out to be true; returns the position through which that is done.
+
+        Outcomes taken over before change nothing. One of a ring that fraud does not know is left alone: it was of another
+        installation, or its members were erased.
+        """
+        known = await self._database.read(self._outcomes.through)
+        for one in outcomes:
+            if one.ring_id and one.position > known:
+                status = CONFIRMED if one.verdict == FRAUD else DISMISSED
+                with contextlib.suppress(NotFound):
+                    await self._database.run(
+                        self._store.set_status, one.tenant, one.ring_id, status, one.actor, ""
+                    )
+                    self.forget_all(one.tenant)
+        if through <= known:
+            return known
+        position = await self._database.run(self._outcomes.record, outcomes, through)
+        await self.renew()
+        return position
+
+    async def start(self) -> None:
+        """Reads who turned out to be fraud, and goes on doing so beside everything else."""
+        await self.renew()
+        self._task = asyncio.create_task(self._run(), name="fraud outcomes")
+
+    def check(self) -> None:
+        """Raises Unavailable (OUTCOMES_STOPPED) where the outcomes are not read any more."""
+        if self._task is not None and self._task.done():
+            raise Unavailable("OUTCOMES_STOPPED", "outcomes are not read any more; restart the process")
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await self.renew()
+            except UsherError as error:
+                _log.warning("outcomes cannot be read", extra={"reason": error.reason})
+
+    async def renew(self) -> None:
+        """Reads who turned out to be fraud, and looks again at who is tied to those that this changed for."""
+        confirmed = await self._database.read(self._outcomes.confirmed, self._clock.now_ms())
+        before, self._confirmed = self._confirmed, confirmed
+        for tenant in before.keys() | confirmed.keys():
+            for account in before.get(tenant, _NOBODY) ^ confirmed.get(tenant, _NOBODY):
+                component = await self._memory.component(tenant, account)
+                for name in () if component is None else component.accounts:
+                    self._known.pop((tenant, name), None)
 
     def forget(self, tenant: str, account: str) -> None:
         """Drops what is cached of an account's component."""
@@ -89,7 +157,11 @@ class RingBook:
     ) -> None:
         component = await self._memory.component(tenant, account)
         standings: dict[str, Standing] = {}
-        if component is not None:
+        confirmed = self._confirmed.get(tenant, _NOBODY)
+        if component is not None and version[0] < parameters.minimum_accounts:
+            for neighbour, count in confirmed_neighbours(component, confirmed).items():
+                standings[neighbour] = Standing(None, count)
+        elif component is not None:
             if version[1] <= _INLINE_TIES:
                 candidates = find_rings(component, parameters)
             else:
@@ -97,7 +169,7 @@ class RingBook:
             recorded = await self._database.run(
                 self._store.record, tenant, sorted(component.accounts), candidates, parameters
             )
-            near = confirmed_neighbours(component, recorded.confirmed)
+            near = confirmed_neighbours(component, recorded.confirmed | confirmed)
             for neighbour, count in near.items():
                 standings[neighbour] = Standing(None, count)
             for ring_id, found, _ in recorded.assignments:

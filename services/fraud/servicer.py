@@ -20,6 +20,7 @@ from services.fraud.request import (
     Columns,
     Item,
     check_address,
+    check_outcomes,
     check_tenant,
     check_verdict,
     minimum_score_e6,
@@ -172,6 +173,13 @@ class FraudServicer(fraud_pb2_grpc.FraudServiceServicer):
         )
         self._book.forget_all(request.tenant)
         return fraud_pb2.SetRingStatusResponse(ring=ring)
+
+    async def RecordOutcomes(
+        self, request: fraud_pb2.RecordOutcomesRequest, context: Any
+    ) -> fraud_pb2.RecordOutcomesResponse:
+        check_outcomes(request)
+        position = await self._book.record_outcomes(request.outcomes, request.through_position)
+        return fraud_pb2.RecordOutcomesResponse(through_position=position)
 
     async def DescribeAddress(
         self, request: fraud_pb2.DescribeAddressRequest, context: Any

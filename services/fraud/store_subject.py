@@ -14,6 +14,8 @@ from services.common.subject_data import NothingKept, Rows, Subject
 from services.fraud.memory import Memory
 from services.fraud.ringbook import RingBook
 from services.fraud.store import RingStore
+from services.fraud.store_outcomes import OutcomeStore
+from usher.fraud.v1 import fraud_pb2
 
 
 class FraudSubjects(NothingKept):
@@ -27,6 +29,7 @@ class FraudSubjects(NothingKept):
         self._book = book
         self._database = database
         self._rows = rows
+        self._outcomes = OutcomeStore(database)
 
     async def start(self) -> None:
         """Looks whether an older copy was put back, and forgets whom an older snapshot of the memory brought back."""
@@ -38,6 +41,7 @@ class FraudSubjects(NothingKept):
 
     async def healthy(self) -> None:
         """Returns when memory and rows can be used. Raises Unavailable, ERASURES_BEHIND among others."""
+        self._book.check()
         await asyncio.gather(self._memory.healthy(), self._database.ping())
         if self._rows.restored:
             raise Unavailable(
@@ -53,6 +57,15 @@ class FraudSubjects(NothingKept):
             tables[store].append(row)
         for store, rows in tables.items():
             yield store, rows
+        turned_out = await self._database.read(self._outcomes.of, subject.tenant, subject.user_id)
+        if turned_out:
+            yield (
+                "outcomes",
+                [
+                    {"verdict": fraud_pb2.OutcomeVerdict.Name(verdict), "final_from_ms": mature_ms}
+                    for verdict, mature_ms in turned_out
+                ],
+            )
         ring = await self._database.read(self._rings.ring_of, subject.tenant, subject.user_id)
         if ring is not None:
             ring_id, members, score, card = ring
@@ -78,8 +91,13 @@ class FraudSubjects(NothingKept):
             erased["memory"] = await self._memory.forget(tenant, user_id, subject.event_ids)
         if not subject.keeps_all("rings"):
             erased["rings"] = await self._database.run(self._rings.forget, tenant, user_id)
+            erased["outcomes"] = await self._database.run(self._outcomes.forget, tenant, user_id)
         self._book.forget(tenant, user_id)
-        await self._database.run(self._database.scrub, [user_id.encode()], ("rings", "ring_members"))
+        await self._database.run(
+            self._database.scrub, [user_id.encode()], ("rings", "ring_members", "outcomes")
+        )
+        if erased.get("outcomes"):
+            await self._book.renew()
         if entry is not None:
             await self._database.run(self._rows.record, key, [entry])
         return Erased({store: number for store, number in erased.items() if number})
@@ -92,6 +110,7 @@ class FraudSubjects(NothingKept):
         if not subject.keeps_all("rings"):
             ring = await self._database.read(self._rings.ring_of, tenant, user_id)
             found["rings"] = int(ring is not None)
+            found["outcomes"] = len(await self._database.read(self._outcomes.of, tenant, user_id))
         return found
 
     async def erasure_state(self) -> State:
@@ -110,6 +129,8 @@ class FraudSubjects(NothingKept):
         async for tenant, account, newest_ms in self._memory.accounts():
             named[tenant, account] = max(newest_ms, named.get((tenant, account), 0))
         for tenant, account in await self._database.read(self._rings.members):
+            named.setdefault((tenant, account), 0)
+        for tenant, account in await self._database.read(self._outcomes.accounts):
             named.setdefault((tenant, account), 0)
         done = {"accounts": 0}
         for (tenant, account), newest_ms in named.items():

@@ -27,6 +27,7 @@ from services.ingest.ledger import Ledger
 from services.ingest.lists import Lists
 from services.ingest.messages import accounting_alert
 from services.ingest.outbox import Outbox
+from services.ingest.outcomes import OutcomeFeed
 from services.ingest.peers import Peers
 from services.ingest.pipeline import Pipeline
 from services.ingest.places import PlacesInForce
@@ -101,7 +102,9 @@ class Ingest:
         self._channels = [
             connect(settings.compliance, telemetry=telemetry, idempotent=[paths.EVALUATE]),
             connect(settings.scoring, telemetry=telemetry, idempotent=[paths.DECIDE]),
-            connect(settings.fraud, telemetry=telemetry, idempotent=[paths.ASSESS, paths.RESTORE]),
+            connect(
+                settings.fraud, telemetry=telemetry, idempotent=[paths.ASSESS, paths.RESTORE, paths.OUTCOMES]
+            ),
             connect(settings.alerts, telemetry=telemetry, idempotent=[paths.RAISE]),
         ]
         compliance, scoring, fraud, alerts = self._channels
@@ -189,7 +192,9 @@ class Ingest:
             telemetry=telemetry,
         )
         self.policy_servicer = PolicyServicer(self._store, self._policy)
-        labels = LabelServicer(LabelStore(self._store), clock)
+        label_store = LabelStore(self._store)
+        self._outcomes = OutcomeFeed(label_store, peers, telemetry)
+        labels = LabelServicer(label_store, clock)
         lists = ListServicer(self._lists, list_store, clock)
         key_servicer = KeyServicer(key_store, self._senders, clock)
         flow = FlowServicer(self._store, self._flow, clock)
@@ -231,6 +236,7 @@ class Ingest:
             self._flush(),
             self._maintain(),
             self._outbox.run(),
+            self._outcomes.run(),
             self._policy.run(),
             self._lists.run(),
             self._proposals.run(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from services.common.errors import FieldViolation
+from usher.fraud.v1 import fraud_pb2
 from usher.ingest.v1 import labels_pb2
 
 MAX_LABELS = 1_000
@@ -46,6 +47,38 @@ def violations(label: labels_pb2.Label) -> list[FieldViolation]:
             if not (0 < time.seconds <= _MAX_SECONDS and 0 <= time.nanos < 1_000_000_000):
                 found.append(FieldViolation(name, "TIME_OUT_OF_RANGE", "must lie in 1970 to 2100"))
     return found
+
+
+_VERDICTS = {
+    labels_pb2.LABEL_KIND_FRAUD_CONFIRMED: fraud_pb2.OUTCOME_VERDICT_FRAUD,
+    labels_pb2.LABEL_KIND_CHARGEBACK: fraud_pb2.OUTCOME_VERDICT_FRAUD,
+    labels_pb2.LABEL_KIND_FALSE_ALARM: fraud_pb2.OUTCOME_VERDICT_INNOCENT,
+    labels_pb2.LABEL_KIND_LEGITIMATE: fraud_pb2.OUTCOME_VERDICT_INNOCENT,
+}
+"""Kinds that tell fraud of an account or ring. The account that was taken over is a victim, and findings are the
+operator's."""
+
+
+def outcome_of(tenant: str, label: labels_pb2.Label, position: int) -> fraud_pb2.Outcome | None:
+    """What a label tells fraud; None: nothing. Of one on an event the account is left to be filled in."""
+    verdict = _VERDICTS.get(label.kind)
+    if verdict is None:
+        return None
+    mature = label.mature_time if label.HasField("mature_time") else label.label_time
+    outcome = fraud_pb2.Outcome(
+        tenant=tenant,
+        verdict=verdict,
+        mature_ms=mature.ToMilliseconds(),
+        position=position,
+        actor=label.actor or label.source,
+    )
+    if label.subject_kind == labels_pb2.LABEL_SUBJECT_USER:
+        outcome.user_id = label.subject
+    elif label.subject_kind == labels_pb2.LABEL_SUBJECT_RING:
+        outcome.ring_id = label.subject
+    else:
+        outcome.event_id = label.subject
+    return outcome
 
 
 def stripped(label: labels_pb2.Label) -> labels_pb2.Label:

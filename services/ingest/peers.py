@@ -32,6 +32,7 @@ T = TypeVar("T")
 EVALUATE = "/usher.compliance.v1.ComplianceService/EvaluateEvents"
 ASSESS = "/usher.fraud.v1.FraudService/AssessEvents"
 RESTORE = "/usher.fraud.v1.FraudService/Restore"
+OUTCOMES = "/usher.fraud.v1.FraudService/RecordOutcomes"
 DECIDE = "/usher.scoring.v1.ScoringService/DecideEvents"
 DESCRIBE = "/usher.scoring.v1.ScoringService/DescribeProfile"
 RAISE = "/usher.alerts.v1.AlertsService/RaiseAlerts"
@@ -155,6 +156,9 @@ class Peers:
         )
         self._assess = _method(fraud, ASSESS, fraud_pb2.AssessEventsRequest, fraud_pb2.AssessEventsResponse)
         self._restore = _method(fraud, RESTORE, fraud_pb2.RestoreRequest, fraud_pb2.RestoreResponse)
+        self._outcomes = _method(
+            fraud, OUTCOMES, fraud_pb2.RecordOutcomesRequest, fraud_pb2.RecordOutcomesResponse
+        )
         self._decide = _method(
             scoring, DECIDE, scoring_pb2.DecideEventsRequest, scoring_pb2.DecideEventsResponse
         )
@@ -216,6 +220,10 @@ class Peers:
         return {
             name: failure for name, failure in zip(self._load, failures, strict=True) if failure is not None
         }
+
+    async def record_outcomes(self, request: Any) -> Any:
+        """fraud.RecordOutcomes. Raises the typed errors."""
+        return await self._outcomes(request)
 
     async def raise_alerts(self, request: Any) -> Any:
         """alerts.RaiseAlerts. Raises the typed errors."""

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from services.ingest import labels, receipts, tables
 from services.ingest.records import ERASED
 from services.ingest.store import Store
+from usher.event.v1 import event_pb2
+from usher.fraud.v1 import fraud_pb2
 from usher.ingest.v1 import labels_pb2
 
 _ERASED = labels_pb2.LabelResult(
@@ -119,6 +121,34 @@ class LabelStore:
                 label.recorded_time.FromMilliseconds(row.recorded_ms)
                 found.append(label)
         return found
+
+    def outcomes_after(self, after: int, limit: int) -> tuple[list[fraud_pb2.Outcome], int]:
+        """What labels of all tenants after a position say of accounts and rings, and the position read through.
+
+        A label on an event is one on its account; one whose event was erased says nothing any more.
+        """
+        c = tables.labels.c
+        query = (
+            sa.select(c.tenant, c.position, c.body)
+            .where(c.position > after)
+            .order_by(c.position)
+            .limit(limit)
+        )
+        with self.database.reading() as connection:
+            rows = connection.execute(query).all()
+        found = []
+        for row in rows:
+            label = labels_pb2.Label.FromString(bytes(row.body))
+            outcome = labels.outcome_of(row.tenant, label, row.position)
+            if outcome is None:
+                continue
+            if outcome.event_id:
+                decided = self._store.find(receipts.event_key(row.tenant, outcome.event_id))
+                if decided is None:
+                    continue
+                outcome.user_id = event_pb2.Event.FromString(decided[2]).user_id
+            found.append(outcome)
+        return found, rows[-1].position if rows else after
 
 
 def _repeat(before: tuple[int, bytes], body: bytes) -> labels_pb2.LabelResult:

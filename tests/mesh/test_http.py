@@ -21,13 +21,16 @@ from tests.scenarios import (
     DECIDED,
     DUPLICATE,
     Refusal,
+    answers,
     as_json,
     event,
     takeover,
     until,
 )
+from tests.scenarios import signal as signal_of
+from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
-from usher.ingest.v1 import ingest_pb2
+from usher.ingest.v1 import ingest_pb2, labels_pb2, labels_pb2_grpc
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("mesh-http")]
 
@@ -247,6 +250,32 @@ def test_the_books_are_the_same_over_both(mesh: Mesh, http: httpx.Client) -> Non
     with mesh.ingest(tenant="books") as front:
         books = front.accounting()
     assert (books.received, books.decided, books.balanced) == (6, 2, True)
+
+
+def test_fraud_that_was_confirmed_speaks_against_who_shares_the_device(mesh: Mesh) -> None:
+    near = decision_pb2.SIGNAL_INDEX_CONFIRMED_NEIGHBOURS
+    with mesh.ingest() as front:
+        bad = event("mallory", device_id="shared-box")
+        front.decide([bad])
+        assert signal_of(answers(front, event("trent", device_id="shared-box")), near) == 0
+        label = labels_pb2.Label(
+            label_id="case-1",
+            subject_kind=labels_pb2.LABEL_SUBJECT_EVENT,
+            subject=bad.event_id,
+            kind=labels_pb2.LABEL_KIND_FRAUD_CONFIRMED,
+            source="incident",
+            label_time=bad.event_time,
+        )
+        stub = labels_pb2_grpc.LabelServiceStub(front.channel)
+        stub.RecordLabels(labels_pb2.RecordLabelsRequest(tenant="dev", labels=[label]), timeout=20)
+
+        def told() -> Any:
+            decision = answers(front, event("trent", device_id="shared-box"))
+            return decision if signal_of(decision, near) else None
+
+        decision = until(told, 60)
+        codes = {reason.code for reason in decision.assessment.evidence}
+        assert decision_pb2.REASON_CODE_CONFIRMED_NEIGHBOURS in codes
 
 
 def test_health_follows_ingest(mesh: Mesh, http: httpx.Client) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from services.common.errors import Conflict, InvalidArgument, NotFound
+from services.common.errors import Conflict, InvalidArgument, NotFound, Unavailable
 from services.common.subject_data import Subject
 from services.ingest import store_subject_lists
 from tests.fakes import TENANT, FakeMesh, Front, event, now_ms, running_ingest, until
 from usher.decision.v1 import decision_pb2
+from usher.fraud.v1 import fraud_pb2
 from usher.ingest.v1 import labels_pb2, lists_pb2
 
 D = decision_pb2
@@ -280,14 +283,13 @@ async def test_who_would_be_concerned_is_shown_first(mesh: FakeMesh, url: str) -
 def label(
     name: str, kind: labels_pb2.LabelKind = labels_pb2.LABEL_KIND_FRAUD_CONFIRMED, **fields: object
 ) -> labels_pb2.Label:
-    built = labels_pb2.Label(
-        label_id=name,
-        subject_kind=labels_pb2.LABEL_SUBJECT_EVENT,
-        subject=f"event-{name}",
-        kind=kind,
-        source="analyst",
-        **fields,  # type: ignore[arg-type]
-    )
+    values: dict[str, Any] = {
+        "subject_kind": labels_pb2.LABEL_SUBJECT_EVENT,
+        "subject": f"event-{name}",
+        "source": "analyst",
+        **fields,
+    }
+    built = labels_pb2.Label(label_id=name, kind=kind, **values)
     built.label_time.FromMilliseconds(1_795_000_000_000)
     return built
 
@@ -355,3 +357,36 @@ async def test_a_finding_names_its_rule(mesh: FakeMesh, sqlite_url: str) -> None
         with pytest.raises(InvalidArgument) as empty:
             await front.labels.RecordLabels(labels_pb2.RecordLabelsRequest(tenant=TENANT))
         assert empty.value.reason == "LABELS_MISSING"
+
+
+async def test_what_labels_tell_of_accounts_and_rings_reaches_fraud_once_and_in_order(
+    mesh: FakeMesh, url: str
+) -> None:
+    async with running_ingest(url, mesh) as front:
+        await front.decide([event("e1", "mallory")])
+        mesh.fraud.error = Unavailable("AWAY", "fraud is away")
+        await record(
+            front,
+            label("l1", subject="e1"),
+            label("l2", subject="never-decided"),
+            label("l3", labels_pb2.LABEL_KIND_TAKEOVER_CONFIRMED, subject="e1"),
+            label("l4", subject_kind=labels_pb2.LABEL_SUBJECT_USER, subject="eve"),
+            label("l5", subject_kind=labels_pb2.LABEL_SUBJECT_RING, subject="ring_0123456789abcdef"),
+        )
+        await record(front, label("l6", labels_pb2.LABEL_KIND_FALSE_ALARM, subject="e1"))
+        assert mesh.fraud.outcomes == []
+        mesh.fraud.error = None
+        await until(lambda: len(mesh.fraud.outcomes) >= 4, 60)
+    # After a restart nothing is told again.
+    async with running_ingest(url, mesh) as front:
+        await record(front, label("l7", labels_pb2.LABEL_KIND_LEGITIMATE, subject="e1"))
+        await until(lambda: len(mesh.fraud.outcomes) >= 5, 60)
+    told = [(one.user_id, one.ring_id, one.event_id, one.verdict) for one in mesh.fraud.outcomes]
+    fraud, innocent = fraud_pb2.OUTCOME_VERDICT_FRAUD, fraud_pb2.OUTCOME_VERDICT_INNOCENT
+    assert told == [
+        ("mallory", "", "e1", fraud),
+        ("eve", "", "", fraud),
+        ("", "ring_0123456789abcdef", "", fraud),
+        ("mallory", "", "e1", innocent),
+        ("mallory", "", "e1", innocent),
+    ]

@@ -18,6 +18,12 @@ class RingStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RING_STATUS_CONFIRMED: _ClassVar[RingStatus]
     RING_STATUS_DISMISSED: _ClassVar[RingStatus]
 
+class OutcomeVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTCOME_VERDICT_UNSPECIFIED: _ClassVar[OutcomeVerdict]
+    OUTCOME_VERDICT_FRAUD: _ClassVar[OutcomeVerdict]
+    OUTCOME_VERDICT_INNOCENT: _ClassVar[OutcomeVerdict]
+
 class AddressClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ADDRESS_CLASS_UNSPECIFIED: _ClassVar[AddressClass]
@@ -41,6 +47,9 @@ RING_STATUS_UNSPECIFIED: RingStatus
 RING_STATUS_OPEN: RingStatus
 RING_STATUS_CONFIRMED: RingStatus
 RING_STATUS_DISMISSED: RingStatus
+OUTCOME_VERDICT_UNSPECIFIED: OutcomeVerdict
+OUTCOME_VERDICT_FRAUD: OutcomeVerdict
+OUTCOME_VERDICT_INNOCENT: OutcomeVerdict
 ADDRESS_CLASS_UNSPECIFIED: AddressClass
 ADDRESS_CLASS_HOUSEHOLD: AddressClass
 ADDRESS_CLASS_CARRIER: AddressClass
@@ -261,6 +270,40 @@ class SetRingStatusResponse(_message.Message):
     RING_FIELD_NUMBER: _ClassVar[int]
     ring: Ring
     def __init__(self, ring: _Optional[_Union[Ring, _Mapping]] = ...) -> None: ...
+
+class RecordOutcomesRequest(_message.Message):
+    __slots__ = ("outcomes", "through_position")
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    THROUGH_POSITION_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
+    through_position: int
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ..., through_position: _Optional[int] = ...) -> None: ...
+
+class Outcome(_message.Message):
+    __slots__ = ("tenant", "user_id", "ring_id", "event_id", "verdict", "mature_ms", "position", "actor")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    RING_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    MATURE_MS_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    user_id: str
+    ring_id: str
+    event_id: str
+    verdict: OutcomeVerdict
+    mature_ms: int
+    position: int
+    actor: str
+    def __init__(self, tenant: _Optional[str] = ..., user_id: _Optional[str] = ..., ring_id: _Optional[str] = ..., event_id: _Optional[str] = ..., verdict: _Optional[_Union[OutcomeVerdict, str]] = ..., mature_ms: _Optional[int] = ..., position: _Optional[int] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class RecordOutcomesResponse(_message.Message):
+    __slots__ = ("through_position",)
+    THROUGH_POSITION_FIELD_NUMBER: _ClassVar[int]
+    through_position: int
+    def __init__(self, through_position: _Optional[int] = ...) -> None: ...
 
 class DescribeAddressRequest(_message.Message):
     __slots__ = ("tenant", "ip_address", "place_flags")

@@ -65,6 +65,11 @@ class FraudServiceStub:
                 request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusRequest.SerializeToString,
                 response_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusResponse.FromString,
                 _registered_method=True)
+        self.RecordOutcomes = channel.unary_unary(
+                '/usher.fraud.v1.FraudService/RecordOutcomes',
+                request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.RecordOutcomesRequest.SerializeToString,
+                response_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.RecordOutcomesResponse.FromString,
+                _registered_method=True)
         self.DescribeAddress = channel.unary_unary(
                 '/usher.fraud.v1.FraudService/DescribeAddress',
                 request_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.DescribeAddressRequest.SerializeToString,
@@ -128,6 +133,19 @@ class FraudServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecordOutcomes(self, request, context):
+        """Takes over what turned out to be true of accounts and rings, from ingest's labels, in the order of their positions.
+        An account that was fraud speaks against those that share a device or payment instrument with it; a ring is confirmed
+        or dismissed as by SetRingStatus.
+
+        Idempotent: outcomes at or before the position that was taken over last are left alone, whatever they say; a later
+        outcome on the same subject corrects an earlier one. Without outcomes it only answers the position.
+        Errors: INVALID_ARGUMENT (TOO_MANY_OUTCOMES, OUTCOME_INVALID with the position in the request).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeAddress(self, request, context):
         """What an address is, and its reputation with reasons and their age, as seen by this tenant.
         Errors: INVALID_ARGUMENT (ADDRESS_INVALID).
@@ -168,6 +186,11 @@ def add_FraudServiceServicer_to_server(servicer, server):
                     servicer.SetRingStatus,
                     request_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusRequest.FromString,
                     response_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusResponse.SerializeToString,
+            ),
+            'RecordOutcomes': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordOutcomes,
+                    request_deserializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.RecordOutcomesRequest.FromString,
+                    response_serializer=usher_dot_fraud_dot_v1_dot_fraud__pb2.RecordOutcomesResponse.SerializeToString,
             ),
             'DescribeAddress': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeAddress,
@@ -338,6 +361,33 @@ class FraudService:
             '/usher.fraud.v1.FraudService/SetRingStatus',
             usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusRequest.SerializeToString,
             usher_dot_fraud_dot_v1_dot_fraud__pb2.SetRingStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordOutcomes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.fraud.v1.FraudService/RecordOutcomes',
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.RecordOutcomesRequest.SerializeToString,
+            usher_dot_fraud_dot_v1_dot_fraud__pb2.RecordOutcomesResponse.FromString,
             options,
             channel_credentials,
             insecure,
