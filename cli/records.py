@@ -124,8 +124,8 @@ def _set_time(field: Any, text: str, option: str) -> None:
     if text:
         try:
             seconds, nanos = parse_time(text)
-        except ValueError as error:
-            raise UnusableError(f"{option}: {error}") from None
+        except InvalidArgument as error:
+            raise UnusableError(f"{option}: {error.message}") from None
         field.seconds, field.nanos = seconds, nanos
 
 
