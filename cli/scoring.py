@@ -21,7 +21,7 @@ import typer
 
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, EXIT_UNUSABLE, UnusableError, exit_statuses, leave, say
 from cli.home import DEFAULT_HOME, Home
-from cli.options import HomeOption
+from cli.options import HomeOption, TenantOption
 
 app = typer.Typer(
     name="scoring",
@@ -189,6 +189,180 @@ def rollback_command(home: HomeOption = Path(DEFAULT_HOME), actor: ActorOption =
     """
     with exit_statuses():
         leave(rollback(Home(home), actor))
+
+
+@app.command("retrain")
+def retrain_command(
+    home: HomeOption = Path(DEFAULT_HOME),
+    tenant: TenantOption = "dev",
+    good_after: Annotated[
+        float,
+        typer.Option(
+            "--unlabelled-good-after-days",
+            min=0.0,
+            help="When an event that was let through and has no label counts as good: chargebacks take 30 to 90 days.",
+        ),
+    ] = 60.0,
+    least_rows: Annotated[
+        int, typer.Option("--least-rows", min=100, help="Events with a known outcome to train on.")
+    ] = 2_000,
+    force: Annotated[bool, typer.Option("--force", help="Train although it is not due.")] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote/--no-promote", help="Put a challenger in force that is better.")
+    ] = True,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller models, for trying it out.")] = False,
+) -> None:
+    """Learn from outcomes: report rates, move thresholds within bounds, train a challenger where it is due.
+
+    Training is due daily or after 100 new mature labels. A challenger goes into force only where it is better than the
+    champion on held-back time with significance; `rollback` takes it back. Prints what came of it as JSON.
+
+    \b
+    Examples:
+      usher scoring retrain
+      usher scoring retrain --force --no-promote
+    """
+    with exit_statuses():
+        place = Home(home)
+        options = [
+            *("--ingest", place.target("ingest"), "--alerts", place.target("alerts"), "--tenant", tenant),
+            *("--policy-dir", str(place.policy), "--models", str(place.path / "models")),
+            *("--unlabelled-good-after-days", str(good_after), "--least-rows", str(least_rows)),
+        ]
+        options += ["--force"] if force else []
+        options += ["--quick"] if quick else []
+        options += [] if promote else ["--no-promote"]
+        leave(_run("retrain", *options))
+
+
+@app.command("fairness")
+def fairness_command(
+    home: HomeOption = Path(DEFAULT_HOME), tenant: TenantOption = "dev", as_json: JsonOption = False
+) -> None:
+    """Show rates of outcomes and false alarms by address class and country, and what was missed.
+
+    As the last `retrain` found them. Intervals are at 95 %; a group alarms where its false alarms over those of all others
+    leave 0.8 to 1.25 with significance.
+
+    \b
+    Examples:
+      usher scoring fairness
+      usher scoring fairness --json | jq '.groups[] | select(.alarming)'
+    """
+    from google.protobuf import json_format
+
+    from cli.mesh import call, connected, told
+    from services.common.errors import UsherError
+    from usher.ingest.v1 import feedback_pb2, feedback_pb2_grpc
+
+    with exit_statuses():
+        target = Home(home).target("ingest")
+        with connected(target) as channel:
+            stub = feedback_pb2_grpc.FeedbackServiceStub(channel)
+            request = feedback_pb2.GetFeedbackReportRequest(tenant=tenant)
+            try:
+                report = call(target, stub.GetFeedbackReport, request, TIMEOUT).report
+            except UsherError as error:
+                raise UnusableError(told(error)) from None
+        if as_json:
+            print(json.dumps(json_format.MessageToDict(report, preserving_proto_field_name=True)))
+            return
+        print(
+            f"{report.time.ToJsonString()}: {report.events} events, {report.abusive} known as abuse, "
+            f"{report.good} as good"
+        )
+        print(f"{'':<15}{'group':<12}{'held up':>26}{'false alarms':>28}{'ratio':>8}{'p':>9}")
+        for one in report.groups:
+            ratio = f"{one.ratio:.2f}" if one.ratio else "-"
+            print(
+                f"{one.dimension:<15}{one.group:<12}{_rate(one.held_up):>26}{_rate(one.false_alarms):>28}"
+                f"{ratio:>8}{one.p_value:>9.2g}{'  ALARM' if one.alarming else ''}"
+            )
+        if report.HasField("misses"):
+            one = report.misses
+            print(
+                f"missed: about {one.missed:.0f} ({one.low:.0f} to {one.high:.0f}) of {one.allowed} allowed, "
+                f"from {one.reviewed.of} looked at"
+            )
+        else:
+            print("missed: not observed; nobody has judged sampled events yet (`usher scoring sample`)")
+
+
+@app.command("sample")
+def sample_command(
+    home: HomeOption = Path(DEFAULT_HOME),
+    tenant: TenantOption = "dev",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Decisions at most.")] = 50,
+) -> None:
+    """List decisions that were let through and drawn for a look: judge them with `usher feedback`.
+
+    Who is drawn says allowed_sample in feedback.yaml of the policy set; by default nobody.
+
+    \b
+    Examples:
+      usher scoring sample
+      usher feedback legitimate EVENT_ID
+    """
+    from cli.mesh import call, connected, told
+    from services.common.errors import UsherError
+    from usher.ingest.v1 import feedback_pb2, feedback_pb2_grpc
+
+    with exit_statuses():
+        target = Home(home).target("ingest")
+        with connected(target) as channel:
+            stub = feedback_pb2_grpc.FeedbackServiceStub(channel)
+            request = feedback_pb2.ListReviewSampleRequest(tenant=tenant, page_size=1_000)
+            more, shown = True, 0
+            while more and shown < limit:
+                try:
+                    answer = call(target, stub.ListReviewSample, request, TIMEOUT)
+                except UsherError as error:
+                    raise UnusableError(told(error)) from None
+                for one in answer.decisions[: limit - shown]:
+                    print(f"{one.event_id}\t{one.decided_time.ToJsonString()}\t{one.risk_score:g}")
+                    shown += 1
+                request.after_position, more = answer.next_position, answer.more
+
+
+@app.command("drift")
+def drift_command(home: HomeOption = Path(DEFAULT_HOME), as_json: JsonOption = False) -> None:
+    """Show how far live features and scores have moved from the training of the model in use (PSI).
+
+    Above 0.1 something moved, above 0.25 much did.
+
+    \b
+    Examples:
+      usher scoring drift
+    """
+    from google.protobuf import json_format
+
+    from cli.mesh import call, connected, told
+    from services.common.errors import UsherError
+    from usher.scoring.v1 import scoring_pb2, scoring_pb2_grpc
+
+    with exit_statuses():
+        target = Home(home).target("scoring")
+        with connected(target) as channel:
+            stub = scoring_pb2_grpc.ScoringServiceStub(channel)
+            try:
+                answer = call(target, stub.GetDrift, scoring_pb2.GetDriftRequest(), TIMEOUT)
+            except UsherError as error:
+                raise UnusableError(told(error)) from None
+        if as_json:
+            print(json.dumps(json_format.MessageToDict(answer, preserving_proto_field_name=True)))
+            return
+        if not answer.has_snapshot:
+            say("the card of the model in use tells nothing of its training's distributions")
+            leave(EXIT_INCOMPLETE)
+        if not answer.columns:
+            say(f"{answer.rows} rows counted: too few to say anything")
+            leave(EXIT_INCOMPLETE)
+        for one in answer.columns:
+            print(f"{one.name:<32}{one.psi:>8.3f}{'  moved' if one.psi > 0.25 else ''}")
+
+
+def _rate(one: Any) -> str:
+    return f"{one.value:.2%} ({one.low:.2%}-{one.high:.2%})" if one.of else "none"
 
 
 class Model(NamedTuple):

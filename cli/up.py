@@ -76,6 +76,8 @@ def mesh(home: Home, run: Path, port: int, policy_set: str, environment: Mapping
             env.setdefault(f"{prefix}POLICY_DIR", str(home.policy))
         if name == "fraud":
             env.setdefault("USHER_FRAUD_SNAPSHOT_DIR", str(home.path / "fraud"))
+        if name == "scoring":
+            env["USHER_SCORING_ALERTS_TARGET"] = f"unix:{sockets['alerts']}"
         if name == "alerts":
             env.setdefault("USHER_ALERTS_ENTITY_KEY_FILE", str(home.entity_key))
             env["USHER_ALERTS_INGEST_TARGET"] = f"unix:{sockets['ingest']}"

@@ -19,13 +19,22 @@ from gateway.messages import fill, number, to_json
 from gateway.settings import GatewaySettings
 from services.common.errors import InvalidArgument, from_rpc_error
 from services.common.interceptors import call_timeout
-from usher.ingest.v1 import accounts_pb2, accounts_pb2_grpc, labels_pb2, labels_pb2_grpc
+from usher.ingest.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
+    feedback_pb2,
+    feedback_pb2_grpc,
+    labels_pb2,
+    labels_pb2_grpc,
+)
 
 IDEMPOTENT = (
     "/usher.ingest.v1.AccountService/RecordAccounts",
     "/usher.ingest.v1.AccountService/GetProfile",
     "/usher.ingest.v1.LabelService/RecordLabels",
     "/usher.ingest.v1.LabelService/ListLabels",
+    "/usher.ingest.v1.FeedbackService/ListReviewSample",
+    "/usher.ingest.v1.FeedbackService/GetFeedbackReport",
 )
 """What the channel to ingest may repeat: facts go by their time, labels by their id."""
 
@@ -42,6 +51,7 @@ def add_routes(
     """Adds the routes to the application; `channel` leads to ingest."""
     accounts = accounts_pb2_grpc.AccountServiceStub(channel)
     labels = labels_pb2_grpc.LabelServiceStub(channel)
+    feedback = feedback_pb2_grpc.FeedbackServiceStub(channel)
 
     async def call(method: Callable[..., Awaitable[Any]], name: str, message: Message) -> Any:
         seconds = call_timeout(settings.request_timeout, settings.request_timeout, name)
@@ -107,3 +117,27 @@ def add_routes(
             subject=live.text(query, "subject"),
         )
         return to_json(await call(labels.ListLabels, "LabelService/ListLabels", message))
+
+    @app.get(
+        "/api/v1/feedback/report",
+        summary="Rates of outcomes and false alarms by address class and country, and what was missed",
+        description="As the last look at outcomes found them (`usher scoring retrain`). Intervals are Wilson's at 95 %.",
+    )
+    async def get_report(request: Request) -> Response:
+        live.known_parameters(request.query_params.multi_items())
+        message = feedback_pb2.GetFeedbackReportRequest(tenant=tenant_of(request, settings.default_tenant))
+        return to_json(await call(feedback.GetFeedbackReport, "FeedbackService/GetFeedbackReport", message))
+
+    @app.get(
+        "/api/v1/feedback/sample",
+        summary="Decisions that were let through and drawn at random for analysts to judge",
+        description="Parameters: after (a position), limit (positions looked at, 1 to 1,000). `next_position` reads on.",
+    )
+    async def list_sample(request: Request) -> Response:
+        query = live.known_parameters(request.query_params.multi_items(), "after", "limit")
+        message = feedback_pb2.ListReviewSampleRequest(
+            tenant=tenant_of(request, settings.default_tenant),
+            after_position=live.whole_number(query, "after", 0, 0, (1 << 63) - 1),
+            page_size=live.whole_number(query, "limit", 500, 1, _LARGEST_PAGE),
+        )
+        return to_json(await call(feedback.ListReviewSample, "FeedbackService/ListReviewSample", message))

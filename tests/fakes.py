@@ -35,6 +35,7 @@ from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
 from usher.ingest.v1 import (
     accounts_pb2_grpc,
     enforcement_pb2_grpc,
+    feedback_pb2_grpc,
     flow_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
@@ -441,6 +442,7 @@ class Front:
         self.policy = policy_pb2_grpc.PolicyServiceStub(channel)
         self.labels = labels_pb2_grpc.LabelServiceStub(channel)
         self.enforcement = enforcement_pb2_grpc.EnforcementServiceStub(channel)
+        self.feedback = feedback_pb2_grpc.FeedbackServiceStub(channel)
         self.accounts = accounts_pb2_grpc.AccountServiceStub(channel)
         self.lists = lists_pb2_grpc.ListServiceStub(channel)
         self.subjects = subject_pb2_grpc.SubjectDataServiceStub(channel)

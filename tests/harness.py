@@ -177,6 +177,8 @@ class Mesh:
                         file.write_text(redis_url)
                         own["USHER_FRAUD_MEMORY_REDIS_URL_FILE"] = str(file)
                         own["USHER_FRAUD_ALLOW_VOLATILE_MEMORY"] = "true"
+                if name == "scoring":
+                    own["USHER_SCORING_ALERTS_TARGET"] = ",".join(f"unix:{s}" for s in sockets["alerts"])
                 if name == "alerts":
                     own["USHER_ALERTS_INGEST_TARGET"] = ",".join(f"unix:{s}" for s in sockets["ingest"])
                 if name == "compliance":

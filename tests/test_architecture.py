@@ -46,6 +46,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
             "senders",
             "servicer_control",
             "servicer_accounts",
+            "servicer_feedback",
             "servicer_flow",
             "servicer_keys",
             "shards",
@@ -54,7 +55,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
         }
     ),
     "compliance": frozenset({"fulfil", "peers", "records", "servicer_records", "sweep"}),
-    "scoring": frozenset(),
+    "scoring": frozenset({"drifting", "retrain"}),
     "fraud": frozenset({"ringbook"}),
     "alerts": frozenset({"app", "channels", "chores", "delivery", "tables"}),
 }
@@ -62,7 +63,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
 OFFLINE_MODULES: dict[str, frozenset[str]] = {
     # service -> modules of processes of their own: only these may import the training libraries
     "fraud": frozenset({"communities", "sweep"}),
-    "scoring": frozenset({"benchmark", "detector", "export", "train"}),
+    "scoring": frozenset({"benchmark", "compare", "detector", "export", "retrain", "train"}),
 }
 
 IO_LIBRARIES = frozenset({"alembic", "grpc", "grpc_health", "psycopg", "redis", "sqlalchemy", "sqlite3"})

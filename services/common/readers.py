@@ -81,6 +81,7 @@ VIEWER_SENTENCES: Final[dict[int, str]] = {
     _R.REASON_CODE_RETENTION_FAILED: "Old data are kept longer than they should be.",
     _R.REASON_CODE_LISTED_BLOCK: "This was stopped after a check of this account or its connection.",
     _R.REASON_CODE_LISTED_ALLOW: "This account was checked before and is trusted.",
+    _R.REASON_CODE_CONTROL_GROUP: "It was allowed as part of a random check of our own decisions.",
     _R.REASON_CODE_LISTED_LIMIT: "There were many requests like this from this account within an hour.",
 }
 """One sentence a code of usher.decision.v1.ReasonCode, safe to show to the viewer: no figures, nobody else."""

@@ -47,6 +47,7 @@ from services.ingest.servicer import (
 from services.ingest.servicer_accounts import ACCOUNTS, AccountServicer
 from services.ingest.servicer_control import LABELS, LISTS, LabelServicer, ListServicer
 from services.ingest.servicer_enforcement import ENFORCEMENT, EnforcementServicer
+from services.ingest.servicer_feedback import FEEDBACK, FeedbackServicer
 from services.ingest.servicer_flow import FLOW, FlowServicer
 from services.ingest.servicer_keys import KEYS, KeyServicer
 from services.ingest.settings import IngestSettings
@@ -54,6 +55,7 @@ from services.ingest.shards import Shards
 from services.ingest.store_accounts import AccountStore
 from services.ingest.store_acts import open_acts
 from services.ingest.store_enforcement import EnforcementStore
+from services.ingest.store_feedback import FeedbackStore
 from services.ingest.store_flow import FlowStore
 from services.ingest.store_keys import KeyStore
 from services.ingest.store_labels import LabelStore
@@ -65,6 +67,7 @@ from usher.alerts.v1 import alerts_pb2
 from usher.ingest.v1 import (
     accounts_pb2_grpc,
     enforcement_pb2_grpc,
+    feedback_pb2_grpc,
     flow_pb2_grpc,
     keys_pb2_grpc,
     labels_pb2_grpc,
@@ -216,6 +219,11 @@ class Ingest:
             Service(enforcement_pb2_grpc.add_EnforcementServiceServicer_to_server, enforcement, ENFORCEMENT),
             Service(keys_pb2_grpc.add_KeyServiceServicer_to_server, key_servicer, KEYS),
             Service(flow_pb2_grpc.add_FlowServiceServicer_to_server, flow, FLOW),
+            Service(
+                feedback_pb2_grpc.add_FeedbackServiceServicer_to_server,
+                FeedbackServicer(FeedbackStore(self._database), self._policy),
+                FEEDBACK,
+            ),
             Service(accounts_pb2_grpc.add_AccountServiceServicer_to_server, account_servicer, ACCOUNTS),
         ]
         """What the server hosts."""

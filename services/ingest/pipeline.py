@@ -31,7 +31,7 @@ from services.common.errors import (
     UsherError,
 )
 from services.common.telemetry import NEW_TRACE, Telemetry, TraceContext
-from services.ingest import accounts, degrade, listed, wire
+from services.ingest import accounts, control, degrade, listed, wire
 from services.ingest.assembly import Answers, assemble, positions_of
 from services.ingest.fair_queue import FairQueue
 from services.ingest.faults import crash_point
@@ -119,6 +119,7 @@ class Pipeline:
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: OrderedDict[bytes, Profile] = OrderedDict()
         self._told_outages: set[tuple[str, int]] = set()
+        self._control_cap = control.HourlyCap()
         self._idle = asyncio.Event()
         self._idle.set()
         self._watchers: set[asyncio.Event] = set()
@@ -141,6 +142,9 @@ class Pipeline:
             "Events a batch.",
             registry=registry,
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+        )
+        self._controlled = Counter(
+            "usher_control_group_events", "Events let through for the control group.", registry=registry
         )
         self._races = Counter(
             "usher_commit_races", "Batches decided again after a lost race.", registry=registry
@@ -639,6 +643,8 @@ class Pipeline:
         if bodies is not None:
             timeout, patient = self._timeout(items, _SHARE_OF_DECIDING), _imported(items)
             scores = await _or_none(self._peers.decide(request, timeout, patient=patient))
+        if scores is not None and not scores.errors and self._policy.feedback.control_share:
+            self._draw_control_group(items, scores, hits, modes, verdict_flags, asked, batch_ms)
         if scores is not None and scores.errors:
             return None, {error.index: ("scoring", error) for error in scores.errors}
         times.append(time.perf_counter())
@@ -672,6 +678,31 @@ class Pipeline:
         if scores is not None:
             self._list_addresses(commit, items, scores, places, batch_ms)
         return commit, {}
+
+    def _draw_control_group(
+        self,
+        items: list[Item],
+        scores: scoring_pb2.DecideEventsResponse,
+        hits: dict[bytes, listed.Hit | None],
+        modes: Sequence[int],
+        verdict_flags: Sequence[int],
+        asked: Asked,
+        batch_ms: int,
+    ) -> None:
+        """Lets through what is drawn; nothing of it while a service is away."""
+        if asked.verdicts is None or asked.assessments is None:
+            return
+        policy = self._policy.feedback
+        for index, (item, outcome) in enumerate(zip(items, scores.outcomes, strict=True)):
+            if outcome < decision_pb2.OUTCOME_REVIEW or hits[item.key] is not None:
+                continue
+            mode = modes[item.event_class]
+            if not control.is_drawn(policy, item, outcome, mode, verdict_flags[index]):
+                continue
+            if self._control_cap.take(item.tenant, policy.control_an_hour, batch_ms):
+                part, outcome = control.let_through(scores.decisions[index])
+                scores.decisions[index], scores.outcomes[index] = part, outcome
+                self._controlled.inc()
 
     def _list_addresses(
         self,

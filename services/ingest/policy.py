@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.common import feedback_policy
 from services.common.clock import Clock
 from services.common.errors import (
     DeadlineExceeded,
@@ -14,14 +15,16 @@ from services.common.errors import (
     Unavailable,
     UsherError,
 )
+from services.common.feedback_policy import FeedbackPolicy
 from services.common.interceptors import caller_identity
-from services.common.policy import PolicySetCache
+from services.common.policy import PolicySet, PolicySetCache
 from services.common.telemetry import Telemetry
 from services.ingest.peers import Peers
 from services.ingest.store import Store
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 from usher.ingest.v1 import ingest_pb2
+from usher.policy.v1 import policy_pb2
 
 _LOADING_S = 30.0
 """How long the services may take to load a set before one is put in force, or before it is decided under."""
@@ -56,6 +59,8 @@ class PolicyInForce:
         self._log = telemetry.logger("policy")
         self._modes: dict[tuple[str, int], int] = {}
         self._by_tenant: dict[str, list[int]] = {}
+        self.feedback = FeedbackPolicy()
+        """Who is drawn for the control group and the sample of what was allowed."""
         self.policy_set = ""
         self.activated_ms = 0
 
@@ -88,6 +93,7 @@ class PolicyInForce:
                     "a service has not loaded the policy set",
                     extra={"policy_set": active[0], "peer": name, "reason": error.reason},
                 )
+            self.feedback = await self._feedback_of(active[0])
             self.policy_set, self.activated_ms = active
             self._log.info("a policy set is in force", extra={"policy_set": self.policy_set})
 
@@ -153,7 +159,7 @@ class PolicyInForce:
         Raises NotFound (POLICY_SET_MISSING), InvalidArgument (POLICY_SET_INVALID, ..._CORRUPT), FailedPrecondition
         (POLICY_SET_UNUSABLE) and Unavailable (POLICY_SET_UNCHECKED); the set in force then stays.
         """
-        await self._read(policy_set)
+        feedback_of(await self._read(policy_set))
         failed = await self._peers.load_policy_set(policy_set, _LOADING_S)
         away = {name for name, error in failed.items() if isinstance(error, _AWAY)}
         unusable = [f"{name}: {failed[name].message}" for name in sorted(failed.keys() - away)]
@@ -177,12 +183,29 @@ class PolicyInForce:
         await self.refresh()
         return since
 
-    async def _read(self, policy_set: str) -> None:
+    async def _feedback_of(self, policy_set: str) -> FeedbackPolicy:
         try:
-            await asyncio.to_thread(self._sets.get, policy_set)
+            return feedback_of(await self._read(policy_set))
+        except UsherError as error:
+            # Nobody is drawn: the safe side, and the set decides all the same.
+            self._log.warning(
+                "the policy set's feedback.yaml cannot be read",
+                extra={"policy_set": policy_set, "reason": error.reason},
+            )
+            return FeedbackPolicy()
+
+    async def _read(self, policy_set: str) -> PolicySet:
+        try:
+            return await asyncio.to_thread(self._sets.get, policy_set)
         except PolicySetUnknown as error:
             raise NotFound("POLICY_SET_MISSING", error.message) from error
 
     def manifest(self) -> object:
         """The manifest of the set in force."""
         return self._sets.get(self.policy_set).manifest
+
+
+def feedback_of(policy_set: PolicySet) -> FeedbackPolicy:
+    """What a set's feedback.yaml says; a set without it draws nobody. Raises FailedPrecondition (RULES_INVALID)."""
+    content = policy_set.parts(policy_pb2.PART_KIND_SCORING_RULES).get(feedback_policy.PART)
+    return FeedbackPolicy() if content is None else feedback_policy.read(content)

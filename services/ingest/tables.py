@@ -239,3 +239,11 @@ subscribers = sa.Table(
 
 PARTITIONED = (decisions, bodies)
 """Append-only tables that PostgreSQL partitions by day."""
+
+feedback_reports = sa.Table(
+    "feedback_reports",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("time_ms", BIG, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.FeedbackReport"),
+)

@@ -9,6 +9,7 @@ from services.common.policy_sets import policy_set_service, warm_up
 from services.common.server import Service, run, serve
 from services.common.subject_data import subject_data
 from services.common.telemetry import start_telemetry
+from services.scoring.drifting import Drifting
 from services.scoring.engine import Engines
 from services.scoring.servicer import ScoringServicer
 from services.scoring.settings import ScoringSettings
@@ -31,7 +32,8 @@ async def main() -> None:
         policy_set_service(engines.get),
         subject_data(ScoringSubjects(), SystemClock()),
     ]
-    await serve(settings.server, services, healthy=always_healthy, telemetry=telemetry)
+    async with Drifting(engines, settings, telemetry):
+        await serve(settings.server, services, healthy=always_healthy, telemetry=telemetry)
 
 
 async def always_healthy() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.common.policy import PolicySet, PolicySetCache
-from services.scoring import answer, decide, explain, factors, features, profile
+from services.scoring import answer, decide, drift, explain, factors, features, profile
 from services.scoring.decide import Inputs
 from services.scoring.extract import Extractor
 from services.scoring.model import Ensemble
@@ -28,6 +28,8 @@ PIECE = 64
 INLINE_ROWS = 64
 """Rows that the models score in under 1 ms; more go to a thread."""
 ENGINES = 4
+WATCHED_EVERY = 4
+"""Batches of which one is counted for drift."""
 
 Step = Callable[[], Any] | None
 Steps = Generator[Step, Any, scoring_pb2.DecideEventsResponse]
@@ -51,6 +53,10 @@ class Engine:
             part(policy_pb2.PART_KIND_MODEL_CARD, "trees"), self.model.card["sha256"], features.WIDTH
         )
         self.models = factors.Models(self.model, Explainer(trees), normals, self.rules.cold_events)
+        trained = drift.read(self.model.card)
+        self.drift = None if trained is None else drift.Watch(trained)
+        """What passes beside what the model was trained on; None where its card tells nothing of that."""
+        self._batches = 0
         self.unexplained = 0
         """Decisions whose factors could not be computed, since the start."""
 
@@ -128,6 +134,14 @@ class Engine:
         compliance_risk = np.nan_to_num(_column(request.compliance_risk, at, np.float64)) * lawful
         rows = features.compute(observed, columns, facts, signals, place_flags, compliance_risk, self.norms)
         scores = yield lambda: self.model.run(rows)
+
+        if self.drift is not None:
+            # One batch in a few says the same at a fraction of the cost.
+            self._batches += 1
+            if self._batches % WATCHED_EVERY == 0:
+                self.drift.add(rows[:PIECE], scores[:PIECE])
+                if pausing:
+                    yield None
 
         modes = np.full(decide.CLASSES, decide.OBSERVE, np.int64)
         for event_class, mode in enumerate(request.modes[: decide.CLASSES]):
@@ -215,6 +229,10 @@ class Engines:
         self._policies = policies
         self._ready: OrderedDict[str, Engine] = OrderedDict()
         self._compiling: dict[str, asyncio.Task[Engine]] = {}
+
+    def newest(self) -> Engine | None:
+        """The engine used last; None before the first."""
+        return next(reversed(self._ready.values()), None)
 
     async def get(self, policy_set: str) -> Engine:
         """The engine of a policy set. Raises PolicySetUnknown and what `Engine` raises."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
-from services.common.errors import FieldViolation, InvalidArgument
+from services.common.errors import FailedPrecondition, FieldViolation, InvalidArgument
 from services.common.telemetry import keep_current_trace
 from services.scoring import features
 from services.scoring.describe import describe
@@ -80,6 +80,24 @@ class ScoringServicer(scoring_pb2_grpc.ScoringServiceServicer):
                 )
                 for number, one in enumerate(rules.segments, 1)
             ]
+        )
+
+    async def GetDrift(
+        self, request: scoring_pb2.GetDriftRequest, context: Any
+    ) -> scoring_pb2.GetDriftResponse:
+        engine = self._engines.newest()
+        if engine is None:
+            raise FailedPrecondition("NO_ENGINE", "nothing was decided by this process yet")
+        watch = engine.drift
+        found = {} if watch is None else watch.indices()
+        return scoring_pb2.GetDriftResponse(
+            policy_set=engine.id,
+            rows=0 if watch is None else watch.rows,
+            has_snapshot=watch is not None,
+            columns=[
+                scoring_pb2.Drift(name=name, psi=value)
+                for name, value in sorted(found.items(), key=lambda one: -one[1])
+            ],
         )
 
     async def DescribeProfile(

@@ -34,7 +34,7 @@ from services.common.errors import UsherError
 from services.common.event_json import parse_event
 from services.common.places import Places, open_places
 from services.scoring import card as cards
-from services.scoring import detector, export, features, profile
+from services.scoring import detector, drift, export, features, profile
 from services.scoring.detector import Sizes
 from services.scoring.export import Fitted, Sigmoid
 from services.scoring.extract import Extractor, traits_of
@@ -483,6 +483,9 @@ def train(plan: Plan, traffic: Traffic, held_out: Traffic | None, source: str, o
     difference = np.abs(reference(fitted, some) - scores_of(model, some)).max(axis=0)
     card["greatest_difference"] = {n: float(f"{d:.2g}") for n, d in zip(OUTPUTS, difference, strict=True)}
     card["difference_rows"] = len(some)
+    fitted_rows = traffic.rows[parts.fit]
+    fitted_rows = fitted_rows[:: max(len(fitted_rows) // 50_000, 1)]
+    card["snapshot"] = drift.snapshot(fitted_rows, scores_of(model, fitted_rows))
     card["importance"] = cards.importance(fitted.violation, later.rows, plan.seed)
     card["metrics"] = {"later": measure(later, scores_of(model, later.rows), plan.seed)}
     if held_out is not None:

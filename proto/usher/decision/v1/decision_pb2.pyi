@@ -108,6 +108,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_LISTED_BLOCK: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_ALLOW: _ClassVar[ReasonCode]
     REASON_CODE_LISTED_LIMIT: _ClassVar[ReasonCode]
+    REASON_CODE_CONTROL_GROUP: _ClassVar[ReasonCode]
     REASON_CODE_ATTACK_IN_TEXT: _ClassVar[ReasonCode]
     REASON_CODE_BRUTE_FORCE: _ClassVar[ReasonCode]
     REASON_CODE_DISTRIBUTED_STUFFING: _ClassVar[ReasonCode]
@@ -303,6 +304,7 @@ REASON_CODE_RETENTION_FAILED: ReasonCode
 REASON_CODE_LISTED_BLOCK: ReasonCode
 REASON_CODE_LISTED_ALLOW: ReasonCode
 REASON_CODE_LISTED_LIMIT: ReasonCode
+REASON_CODE_CONTROL_GROUP: ReasonCode
 REASON_CODE_ATTACK_IN_TEXT: ReasonCode
 REASON_CODE_BRUTE_FORCE: ReasonCode
 REASON_CODE_DISTRIBUTED_STUFFING: ReasonCode

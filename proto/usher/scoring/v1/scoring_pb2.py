@@ -27,39 +27,45 @@ from usher.decision.v1 import decision_pb2 as usher_dot_decision_dot_v1_dot_deci
 from usher.event.v1 import event_pb2 as usher_dot_event_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eusher/scoring/v1/scoring.proto\x12\x10usher.scoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a usher/decision/v1/decision.proto\x1a\x1ausher/event/v1/event.proto\"\x96\x01\n\x16\x44\x65scribeProfileRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\x0c\x12-\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x1c.usher.event.v1.AccountFacts\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb7\x01\n\x17\x44\x65scribeProfileResponse\x12+\n\x07segment\x18\x01 \x01(\x0e\x32\x1a.usher.decision.v1.Segment\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x32\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32 .usher.scoring.v1.ProfileFeature\x12\x15\n\rcounters_json\x18\x04 \x01(\t\x12\x11\n\tsentences\x18\x05 \x03(\t\"p\n\x0eProfileFeature\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07meaning\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\x01\x12\x0e\n\x06normal\x18\x05 \x01(\x01\x12\x12\n\nown_normal\x18\x06 \x01(\x08\"\xdc\x02\n\x13\x44\x65\x63ideEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\npolicy_set\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\x12\x10\n\x08profiles\x18\x04 \x03(\x0c\x12\x12\n\nprofile_of\x18\x05 \x03(\r\x12\x12\n\nitem_flags\x18\x06 \x03(\r\x12&\n\x06places\x18\x07 \x01(\x0b\x32\x16.usher.event.v1.Places\x12\x17\n\x0f\x63ompliance_risk\x18\x08 \x03(\x02\x12\x15\n\rverdict_flags\x18\t \x03(\r\x12\x0f\n\x07signals\x18\n \x03(\x02\x12\x14\n\x0csignal_width\x18\x0b \x01(\r\x12&\n\x05modes\x18\x0c \x03(\x0e\x32\x17.usher.decision.v1.Mode\x12\x30\n\x08\x65vidence\x18\r \x03(\x0b\x32\x1e.usher.scoring.v1.EvidenceItem\"\x82\x03\n\x0bScoredEvent\x12\x11\n\tdevice_id\x18\x03 \x01(\x0c\x12\x12\n\ncontent_id\x18\x04 \x01(\x0c\x12\x12\n\nevent_type\x18\x05 \x01(\t\x12.\n\nevent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06region\x18\x07 \x01(\t\x12\r\n\x05is_eu\x18\x08 \x01(\x08\x12\x18\n\x0bhas_consent\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nip_address\x18\n \x01(\x0c\x12\x12\n\nerror_code\x18\x0c \x01(\x0c\x12\x1b\n\x13payment_fingerprint\x18\x15 \x01(\x0c\x12\x1e\n\x11\x64\x61ta_volume_bytes\x18\x16 \x01(\x04H\x01\x88\x01\x01\x12\x11\n\ttime_zone\x18\x17 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x18 \x01(\x0c\x12\x14\n\x07privacy\x18\x19 \x01(\x0cH\x02\x88\x01\x01\x42\x0e\n\x0c_has_consentB\x14\n\x12_data_volume_bytesB\n\n\x08_privacy\"I\n\x0c\x45videnceItem\x12\r\n\x05index\x18\x01 \x01(\r\x12*\n\x07reasons\x18\x02 \x03(\x0b\x32\x19.usher.decision.v1.Reason\"x\n\x14\x44\x65\x63ideEventsResponse\x12\x11\n\tdecisions\x18\x01 \x03(\x0c\x12\x10\n\x08profiles\x18\x02 \x03(\x0c\x12\x10\n\x08outcomes\x18\x03 \x03(\r\x12)\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x19.usher.event.v1.ItemError\"P\n\x13ListFeaturesRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListFeaturesResponse\x12+\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32\x19.usher.scoring.v1.Feature\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x13ListSegmentsRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\"M\n\x14ListSegmentsResponse\x12\x35\n\x08segments\x18\x01 \x03(\x0b\x32#.usher.scoring.v1.SegmentParameters\"\xff\x01\n\x11SegmentParameters\x12+\n\x07segment\x18\x01 \x01(\x0e\x32\x1a.usher.decision.v1.Segment\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x0e\n\x06points\x18\x03 \x01(\x01\x12\x13\n\x0bsensitivity\x18\x04 \x01(\x01\x12\x10\n\x08\x63hannels\x18\x05 \x03(\t\x12\x18\n\x10support_priority\x18\x06 \x01(\t\x12\x1b\n\x13new_devices_allowed\x18\x07 \x01(\x08\x12\x15\n\rsecond_factor\x18\x08 \x01(\t\x12\x15\n\rsession_limit\x18\t \x01(\r\x12\x0e\n\x06learnt\x18\n \x01(\x01\"\x86\x01\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07meaning\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07minimum\x18\x04 \x01(\x01\x12\x0f\n\x07maximum\x18\x05 \x01(\x01\x12\x1c\n\x14\x64\x65\x66\x61ult_when_unknown\x18\x06 \x01(\x01\x12\x0e\n\x06source\x18\x07 \x01(\t2\x95\x03\n\x0eScoringService\x12]\n\x0c\x44\x65\x63ideEvents\x12%.usher.scoring.v1.DecideEventsRequest\x1a&.usher.scoring.v1.DecideEventsResponse\x12]\n\x0cListFeatures\x12%.usher.scoring.v1.ListFeaturesRequest\x1a&.usher.scoring.v1.ListFeaturesResponse\x12]\n\x0cListSegments\x12%.usher.scoring.v1.ListSegmentsRequest\x1a&.usher.scoring.v1.ListSegmentsResponse\x12\x66\n\x0f\x44\x65scribeProfile\x12(.usher.scoring.v1.DescribeProfileRequest\x1a).usher.scoring.v1.DescribeProfileResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eusher/scoring/v1/scoring.proto\x12\x10usher.scoring.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a usher/decision/v1/decision.proto\x1a\x1ausher/event/v1/event.proto\"\x11\n\x0fGetDriftRequest\"t\n\x10GetDriftResponse\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x14\n\x0chas_snapshot\x18\x03 \x01(\x08\x12(\n\x07\x63olumns\x18\x04 \x03(\x0b\x32\x17.usher.scoring.v1.Drift\"\"\n\x05\x44rift\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03psi\x18\x02 \x01(\x01\"\x96\x01\n\x16\x44\x65scribeProfileRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x0f\n\x07profile\x18\x02 \x01(\x0c\x12-\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x1c.usher.event.v1.AccountFacts\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb7\x01\n\x17\x44\x65scribeProfileResponse\x12+\n\x07segment\x18\x01 \x01(\x0e\x32\x1a.usher.decision.v1.Segment\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x32\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32 .usher.scoring.v1.ProfileFeature\x12\x15\n\rcounters_json\x18\x04 \x01(\t\x12\x11\n\tsentences\x18\x05 \x03(\t\"p\n\x0eProfileFeature\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07meaning\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\x01\x12\x0e\n\x06normal\x18\x05 \x01(\x01\x12\x12\n\nown_normal\x18\x06 \x01(\x08\"\xdc\x02\n\x13\x44\x65\x63ideEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\npolicy_set\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\x0c\x12\x10\n\x08profiles\x18\x04 \x03(\x0c\x12\x12\n\nprofile_of\x18\x05 \x03(\r\x12\x12\n\nitem_flags\x18\x06 \x03(\r\x12&\n\x06places\x18\x07 \x01(\x0b\x32\x16.usher.event.v1.Places\x12\x17\n\x0f\x63ompliance_risk\x18\x08 \x03(\x02\x12\x15\n\rverdict_flags\x18\t \x03(\r\x12\x0f\n\x07signals\x18\n \x03(\x02\x12\x14\n\x0csignal_width\x18\x0b \x01(\r\x12&\n\x05modes\x18\x0c \x03(\x0e\x32\x17.usher.decision.v1.Mode\x12\x30\n\x08\x65vidence\x18\r \x03(\x0b\x32\x1e.usher.scoring.v1.EvidenceItem\"\x82\x03\n\x0bScoredEvent\x12\x11\n\tdevice_id\x18\x03 \x01(\x0c\x12\x12\n\ncontent_id\x18\x04 \x01(\x0c\x12\x12\n\nevent_type\x18\x05 \x01(\t\x12.\n\nevent_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06region\x18\x07 \x01(\t\x12\r\n\x05is_eu\x18\x08 \x01(\x08\x12\x18\n\x0bhas_consent\x18\t \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nip_address\x18\n \x01(\x0c\x12\x12\n\nerror_code\x18\x0c \x01(\x0c\x12\x1b\n\x13payment_fingerprint\x18\x15 \x01(\x0c\x12\x1e\n\x11\x64\x61ta_volume_bytes\x18\x16 \x01(\x04H\x01\x88\x01\x01\x12\x11\n\ttime_zone\x18\x17 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x18 \x01(\x0c\x12\x14\n\x07privacy\x18\x19 \x01(\x0cH\x02\x88\x01\x01\x42\x0e\n\x0c_has_consentB\x14\n\x12_data_volume_bytesB\n\n\x08_privacy\"I\n\x0c\x45videnceItem\x12\r\n\x05index\x18\x01 \x01(\r\x12*\n\x07reasons\x18\x02 \x03(\x0b\x32\x19.usher.decision.v1.Reason\"x\n\x14\x44\x65\x63ideEventsResponse\x12\x11\n\tdecisions\x18\x01 \x03(\x0c\x12\x10\n\x08profiles\x18\x02 \x03(\x0c\x12\x10\n\x08outcomes\x18\x03 \x03(\r\x12)\n\x06\x65rrors\x18\x04 \x03(\x0b\x32\x19.usher.event.v1.ItemError\"P\n\x13ListFeaturesRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x14ListFeaturesResponse\x12+\n\x08\x66\x65\x61tures\x18\x01 \x03(\x0b\x32\x19.usher.scoring.v1.Feature\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x13ListSegmentsRequest\x12\x12\n\npolicy_set\x18\x01 \x01(\t\"M\n\x14ListSegmentsResponse\x12\x35\n\x08segments\x18\x01 \x03(\x0b\x32#.usher.scoring.v1.SegmentParameters\"\xff\x01\n\x11SegmentParameters\x12+\n\x07segment\x18\x01 \x01(\x0e\x32\x1a.usher.decision.v1.Segment\x12\x11\n\tthreshold\x18\x02 \x01(\x01\x12\x0e\n\x06points\x18\x03 \x01(\x01\x12\x13\n\x0bsensitivity\x18\x04 \x01(\x01\x12\x10\n\x08\x63hannels\x18\x05 \x03(\t\x12\x18\n\x10support_priority\x18\x06 \x01(\t\x12\x1b\n\x13new_devices_allowed\x18\x07 \x01(\x08\x12\x15\n\rsecond_factor\x18\x08 \x01(\t\x12\x15\n\rsession_limit\x18\t \x01(\r\x12\x0e\n\x06learnt\x18\n \x01(\x01\"\x86\x01\n\x07\x46\x65\x61ture\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07meaning\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07minimum\x18\x04 \x01(\x01\x12\x0f\n\x07maximum\x18\x05 \x01(\x01\x12\x1c\n\x14\x64\x65\x66\x61ult_when_unknown\x18\x06 \x01(\x01\x12\x0e\n\x06source\x18\x07 \x01(\t2\xe8\x03\n\x0eScoringService\x12]\n\x0c\x44\x65\x63ideEvents\x12%.usher.scoring.v1.DecideEventsRequest\x1a&.usher.scoring.v1.DecideEventsResponse\x12]\n\x0cListFeatures\x12%.usher.scoring.v1.ListFeaturesRequest\x1a&.usher.scoring.v1.ListFeaturesResponse\x12]\n\x0cListSegments\x12%.usher.scoring.v1.ListSegmentsRequest\x1a&.usher.scoring.v1.ListSegmentsResponse\x12Q\n\x08GetDrift\x12!.usher.scoring.v1.GetDriftRequest\x1a\".usher.scoring.v1.GetDriftResponse\x12\x66\n\x0f\x44\x65scribeProfile\x12(.usher.scoring.v1.DescribeProfileRequest\x1a).usher.scoring.v1.DescribeProfileResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'usher.scoring.v1.scoring_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DESCRIBEPROFILEREQUEST']._serialized_start=148
-  _globals['_DESCRIBEPROFILEREQUEST']._serialized_end=298
-  _globals['_DESCRIBEPROFILERESPONSE']._serialized_start=301
-  _globals['_DESCRIBEPROFILERESPONSE']._serialized_end=484
-  _globals['_PROFILEFEATURE']._serialized_start=486
-  _globals['_PROFILEFEATURE']._serialized_end=598
-  _globals['_DECIDEEVENTSREQUEST']._serialized_start=601
-  _globals['_DECIDEEVENTSREQUEST']._serialized_end=949
-  _globals['_SCOREDEVENT']._serialized_start=952
-  _globals['_SCOREDEVENT']._serialized_end=1338
-  _globals['_EVIDENCEITEM']._serialized_start=1340
-  _globals['_EVIDENCEITEM']._serialized_end=1413
-  _globals['_DECIDEEVENTSRESPONSE']._serialized_start=1415
-  _globals['_DECIDEEVENTSRESPONSE']._serialized_end=1535
-  _globals['_LISTFEATURESREQUEST']._serialized_start=1537
-  _globals['_LISTFEATURESREQUEST']._serialized_end=1617
-  _globals['_LISTFEATURESRESPONSE']._serialized_start=1619
-  _globals['_LISTFEATURESRESPONSE']._serialized_end=1711
-  _globals['_LISTSEGMENTSREQUEST']._serialized_start=1713
-  _globals['_LISTSEGMENTSREQUEST']._serialized_end=1754
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=1756
-  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=1833
-  _globals['_SEGMENTPARAMETERS']._serialized_start=1836
-  _globals['_SEGMENTPARAMETERS']._serialized_end=2091
-  _globals['_FEATURE']._serialized_start=2094
-  _globals['_FEATURE']._serialized_end=2228
-  _globals['_SCORINGSERVICE']._serialized_start=2231
-  _globals['_SCORINGSERVICE']._serialized_end=2636
+  _globals['_GETDRIFTREQUEST']._serialized_start=147
+  _globals['_GETDRIFTREQUEST']._serialized_end=164
+  _globals['_GETDRIFTRESPONSE']._serialized_start=166
+  _globals['_GETDRIFTRESPONSE']._serialized_end=282
+  _globals['_DRIFT']._serialized_start=284
+  _globals['_DRIFT']._serialized_end=318
+  _globals['_DESCRIBEPROFILEREQUEST']._serialized_start=321
+  _globals['_DESCRIBEPROFILEREQUEST']._serialized_end=471
+  _globals['_DESCRIBEPROFILERESPONSE']._serialized_start=474
+  _globals['_DESCRIBEPROFILERESPONSE']._serialized_end=657
+  _globals['_PROFILEFEATURE']._serialized_start=659
+  _globals['_PROFILEFEATURE']._serialized_end=771
+  _globals['_DECIDEEVENTSREQUEST']._serialized_start=774
+  _globals['_DECIDEEVENTSREQUEST']._serialized_end=1122
+  _globals['_SCOREDEVENT']._serialized_start=1125
+  _globals['_SCOREDEVENT']._serialized_end=1511
+  _globals['_EVIDENCEITEM']._serialized_start=1513
+  _globals['_EVIDENCEITEM']._serialized_end=1586
+  _globals['_DECIDEEVENTSRESPONSE']._serialized_start=1588
+  _globals['_DECIDEEVENTSRESPONSE']._serialized_end=1708
+  _globals['_LISTFEATURESREQUEST']._serialized_start=1710
+  _globals['_LISTFEATURESREQUEST']._serialized_end=1790
+  _globals['_LISTFEATURESRESPONSE']._serialized_start=1792
+  _globals['_LISTFEATURESRESPONSE']._serialized_end=1884
+  _globals['_LISTSEGMENTSREQUEST']._serialized_start=1886
+  _globals['_LISTSEGMENTSREQUEST']._serialized_end=1927
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_start=1929
+  _globals['_LISTSEGMENTSRESPONSE']._serialized_end=2006
+  _globals['_SEGMENTPARAMETERS']._serialized_start=2009
+  _globals['_SEGMENTPARAMETERS']._serialized_end=2264
+  _globals['_FEATURE']._serialized_start=2267
+  _globals['_FEATURE']._serialized_end=2401
+  _globals['_SCORINGSERVICE']._serialized_start=2404
+  _globals['_SCORINGSERVICE']._serialized_end=2892
 # @@protoc_insertion_point(module_scope)

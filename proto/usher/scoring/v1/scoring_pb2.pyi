@@ -11,6 +11,30 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class GetDriftRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetDriftResponse(_message.Message):
+    __slots__ = ("policy_set", "rows", "has_snapshot", "columns")
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    HAS_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    policy_set: str
+    rows: int
+    has_snapshot: bool
+    columns: _containers.RepeatedCompositeFieldContainer[Drift]
+    def __init__(self, policy_set: _Optional[str] = ..., rows: _Optional[int] = ..., has_snapshot: _Optional[bool] = ..., columns: _Optional[_Iterable[_Union[Drift, _Mapping]]] = ...) -> None: ...
+
+class Drift(_message.Message):
+    __slots__ = ("name", "psi")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PSI_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    psi: float
+    def __init__(self, name: _Optional[str] = ..., psi: _Optional[float] = ...) -> None: ...
+
 class DescribeProfileRequest(_message.Message):
     __slots__ = ("policy_set", "profile", "account", "time")
     POLICY_SET_FIELD_NUMBER: _ClassVar[int]

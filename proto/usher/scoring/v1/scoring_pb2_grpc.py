@@ -50,6 +50,11 @@ class ScoringServiceStub:
                 request_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.SerializeToString,
                 response_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.FromString,
                 _registered_method=True)
+        self.GetDrift = channel.unary_unary(
+                '/usher.scoring.v1.ScoringService/GetDrift',
+                request_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.GetDriftRequest.SerializeToString,
+                response_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.GetDriftResponse.FromString,
+                _registered_method=True)
         self.DescribeProfile = channel.unary_unary(
                 '/usher.scoring.v1.ScoringService/DescribeProfile',
                 request_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.DescribeProfileRequest.SerializeToString,
@@ -86,6 +91,14 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDrift(self, request, context):
+        """How far what passes through this process has moved from what the model in use was trained on.
+        Errors: FAILED_PRECONDITION (NO_ENGINE: nothing was decided yet).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeProfile(self, request, context):
         """A profile in words: what an ordinary event of the account would meet now. Changes nothing.
 
@@ -112,6 +125,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.ListSegments,
                     request_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.FromString,
                     response_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.SerializeToString,
+            ),
+            'GetDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDrift,
+                    request_deserializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.GetDriftRequest.FromString,
+                    response_serializer=usher_dot_scoring_dot_v1_dot_scoring__pb2.GetDriftResponse.SerializeToString,
             ),
             'DescribeProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeProfile,
@@ -201,6 +219,33 @@ class ScoringService:
             '/usher.scoring.v1.ScoringService/ListSegments',
             usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsRequest.SerializeToString,
             usher_dot_scoring_dot_v1_dot_scoring__pb2.ListSegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.scoring.v1.ScoringService/GetDrift',
+            usher_dot_scoring_dot_v1_dot_scoring__pb2.GetDriftRequest.SerializeToString,
+            usher_dot_scoring_dot_v1_dot_scoring__pb2.GetDriftResponse.FromString,
             options,
             channel_credentials,
             insecure,
