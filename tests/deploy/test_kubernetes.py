@@ -416,6 +416,29 @@ def test_the_sink_component(tmp_path: Path) -> None:
     assert policies["sink-to-ingest"]["spec"]["podSelector"]["matchLabels"] == {NAME: "ingest"}
 
 
+def test_the_retrain_component(tmp_path: Path) -> None:
+    """An overlay with it: what it adds is valid, it runs alone, and it reaches ingest and alerts alone in the mesh."""
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    relative = os.path.relpath(DEPLOY / "k8s", folder.resolve())
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [{relative}/overlays/dev]\ncomponents: [{relative}/components/retrain]\n"
+    )
+    objects = rendered(folder)
+    for one in objects:
+        kubernetes_validate.validate(one, OLDEST_KUBERNETES, strict=True)
+    (job,) = [one for one in objects if one["kind"] == "CronJob"]
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][:3] == ["python", "-m", "services.scoring.retrain"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    policies = {one["metadata"]["name"]: one for one in objects if one["kind"] == "NetworkPolicy"}
+    assert peers(policies["retrain"], "egress", 50051) == {"ingest", "alerts"}
+    assert peers(policies["retrain-to-mesh"], "ingress", 50051) == {"retrain"}
+
+
 @pytest.mark.parametrize("kind", ["kafka", "redis"])
 def test_the_source_components(kind: str, tmp_path: Path) -> None:
     """An overlay with one: what it adds is valid, its arguments are known and make a source, it reaches ingest alone."""
