@@ -130,7 +130,7 @@ class Stage:
 
 def _take(serialised: bytes) -> bytes:
     event = event_pb2.Event.FromString(serialised)
-    check.violations(event, time.time_ns() // 1_000_000)
+    check.examine(event, time.time_ns() // 1_000_000)
     check.normalise(event)
     payload = event.SerializeToString(deterministic=True)
     receipts.event_key(TENANT, event.event_id)

@@ -43,11 +43,11 @@ _MOST_CACHED_FACTS = 512
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:@+/=~-]{1,255}")
 _ALL_IDENTIFIERS = re.compile(
-    r"[A-Za-z0-9._:@+/=~-]{1,255}(?:\n[A-Za-z0-9._:@+/=~-]{1,255}){2}(?:\n[A-Za-z0-9._:@+/=~-]{0,255}){7}"
+    r"[A-Za-z0-9._:@+/=~-]{1,255}(?:\n[A-Za-z0-9._:@+/=~-]{1,255}){2}(?:\n[A-Za-z0-9._:@+/=~-]{0,255}){8}"
 )
-# Ten identifiers that hold nothing a pattern of attack could match.
+# Eleven identifiers that hold nothing a pattern of attack could match.
 _ALL_HARMLESS = re.compile(
-    r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*(?:\n(?:[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)?){9}"
+    r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*(?:\n(?:[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*)?){10}"
 )
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
 _TIME_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
@@ -148,10 +148,11 @@ _OBJECTS = ("metadata", "extra_metadata", "unknown_json")
 
 
 def _identifiers(event: event_pb2.Event) -> str:
+    account = event.account
     return (
         f"{event.event_id}\n{event.user_id}\n{event.device_id}\n{event.content_id}\n{event.session_id}\n"
         f"{event.stream_id}\n{event.payment_fingerprint}\n{event.intent_event_id}\n{event.import_id}\n"
-        f"{event.account.household_id}"
+        f"{account.household_id}\n{account.plan}"
     )
 
 
@@ -198,7 +199,7 @@ def _well_formed(event: event_pb2.Event, now_ms: int, identifiers: str, texts: _
     metadata, unknown = event.metadata_json, event.unknown_json
     seconds = time.seconds
     return (
-        # One match for the ten identifiers of an event.
+        # One match for the eleven identifiers of an event.
         _ALL_IDENTIFIERS.fullmatch(identifiers) is not None
         and (kind in EVENT_TYPES or _EVENT_TYPE.fullmatch(kind) is not None)
         and MIN_TIME_S <= seconds < MAX_TIME_S
@@ -221,11 +222,10 @@ def _well_formed(event: event_pb2.Event, now_ms: int, identifiers: str, texts: _
 
 
 def _account_well_formed(account: event_pb2.AccountFacts) -> bool:
-    household, domain, signup = account.household_id, account.email_domain, account.signup_ip_address
+    """As `_well_formed`; household and plan were looked at with the other identifiers."""
+    domain, signup = account.email_domain, account.signup_ip_address
     return (
-        (not household or _IDENTIFIER.fullmatch(household) is not None)
-        and (not account.plan or _IDENTIFIER.fullmatch(account.plan) is not None)
-        and (not domain or _DOMAIN.fullmatch(domain) is not None)
+        (not domain or _DOMAIN.fullmatch(domain) is not None)
         and (not signup or _address_reason(signup) is None)
         and MIN_TIME_S <= account.created_time.seconds < MAX_TIME_S
         and (1 <= account.stream_limit <= 100 or not account.HasField("stream_limit"))

@@ -68,6 +68,7 @@ def attacks_in(event: event_pb2.Event) -> tuple[Attack, ...]:
     found.extend(attacks_in_texts(event.subscription_plan, event.error_code, event.user_agent))
     if event.HasField("account"):
         _look("account.household_id", "identifier", event.account.household_id, Kind.IDENTIFIER, found)
+        _look("account.plan", "identifier", event.account.plan, Kind.IDENTIFIER, found)
     return tuple(found[:_MOST_TOLD])
 
 

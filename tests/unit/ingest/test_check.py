@@ -369,6 +369,7 @@ _FACTS = st.builds(
 _ACCOUNTS = st.builds(
     event_pb2.AccountFacts,
     household_id=_TEXTS,
+    plan=_TEXTS,
     email_domain=st.sampled_from(["", "example.org", "Example.org"]),
     signup_ip_address=_TEXTS,
     stream_limit=st.sampled_from([None, 0, 1, 100, 101]),
@@ -411,9 +412,10 @@ def test_the_quick_check_passes_what_the_full_one_finds_nothing_wrong_with(data:
     assert check.attacks_of(one) == security.attacks_in(one)
 
 
-@pytest.mark.parametrize("household", ["h1' OR '1'='1", "<script>alert(1)</script>", "../../etc/passwd"])
-def test_an_attack_in_the_household_is_found_beside_harmless_identifiers(household: str) -> None:
+@pytest.mark.parametrize("name", ["household_id", "plan"])
+@pytest.mark.parametrize("attack", ["h1' OR '1'='1", "<script>alert(1)</script>", "../../etc/passwd"])
+def test_an_attack_in_the_account_is_found_beside_harmless_identifiers(name: str, attack: str) -> None:
     one = event()
-    one.account.household_id = household
+    setattr(one.account, name, attack)
     found = check.examine(one, NOW_MS).attacks
-    assert [attack.field for attack in found] == ["account.household_id"]
+    assert [one.field for one in found] == [f"account.{name}"]
