@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from services.common.address_ranges import HOSTING, RELAY, SHARED, TOR, VPN
 from services.fraud.memory import (
@@ -11,12 +11,15 @@ from services.fraud.memory import (
     FAILURES_AT_ADDRESS,
     HOUR_MS,
     AddressFacts,
-    Edge,
 )
 from usher.fraud.v1 import fraud_pb2
 
 HOME_ACCOUNTS = 8
 """Accounts behind one address that may be one household."""
+_HOME_CHURN = 0.5
+"""Share of accounts of one day only, above which few accounts are passers-by rather than a home with guests."""
+_FEW_DEVICES = 0.5
+"""Devices an account, below which many accounts are run by a machine: a viewer has one or more."""
 REGULAR_DAYS = 3
 """Days from which an account counts as regular at an address."""
 
@@ -73,22 +76,46 @@ def address_class(flags: int, others: int, days: int) -> int:
     return fraud_pb2.ADDRESS_CLASS_UNSPECIFIED
 
 
-def learnt_class(flags: int, accounts: int, edges: Sequence[Edge]) -> tuple[fraud_pb2.AddressClass, float]:
-    """(usher.fraud.v1.AddressClass, share of regulars) of an address by all that is known of it.
+class Learnt(NamedTuple):
+    """What an address is by all that is known of it."""
 
-    A home has few accounts; a campus or business many that come back; a carrier's gateway many that come and go.
+    kind: fraud_pb2.AddressClass
+    regulars: float
+    """Share of its accounts that came on three days or more."""
+    churn: float
+    """Share of its accounts that came on one day only."""
+    devices: int
+    """Devices of its accounts; an estimate where the accounts are."""
+
+
+def learnt_class(flags: int, known: AddressFacts) -> Learnt:
+    """What an address is: network data first, then accounts, devices and churn.
+
+    A home has few accounts that come back. A campus or business has many that come back, a carrier's gateway many that
+    come and go, each with a device of its own. Many accounts on few devices are nobody's crowd: so looks a machine that
+    runs them, in a data centre or anywhere else.
     """
-    regulars = sum(edge.days.bit_count() >= REGULAR_DAYS for edge in edges) / len(edges) if edges else 0.0
-    for flag, kind in _FLAGGED:
-        if flags & flag:
-            return kind, regulars
-    if accounts == 0:
-        return fraud_pb2.ADDRESS_CLASS_UNSPECIFIED, 0.0
-    if accounts <= HOME_ACCOUNTS:
-        home = fraud_pb2.ADDRESS_CLASS_HOUSEHOLD if regulars > 0 else fraud_pb2.ADDRESS_CLASS_UNSPECIFIED
-        return home, regulars
-    crowd = fraud_pb2.ADDRESS_CLASS_CAMPUS if regulars >= 0.5 else fraud_pb2.ADDRESS_CLASS_CARRIER
-    return crowd, regulars
+    accounts, edges = known.accounts, known.edges
+    seen = len(edges)
+    days = [edge.days.bit_count() for edge in edges]
+    regulars = sum(count >= REGULAR_DAYS for count in days) / seen if seen else 0.0
+    churn = sum(count == 1 for count in days) / seen if seen else 0.0
+    devices = round(known.devices * max(accounts, seen) / seen) if seen else 0
+    kind = fraud_pb2.ADDRESS_CLASS_UNSPECIFIED
+    flagged = [found for flag, found in _FLAGGED if flags & flag]
+    if flagged:
+        kind = flagged[0]
+    elif 0 < accounts <= HOME_ACCOUNTS:
+        if regulars > 0 and churn <= _HOME_CHURN:
+            kind = fraud_pb2.ADDRESS_CLASS_HOUSEHOLD
+    elif accounts:
+        if known.devices and known.devices < _FEW_DEVICES * seen:
+            kind = fraud_pb2.ADDRESS_CLASS_HOSTING
+        elif regulars >= 0.5:
+            kind = fraud_pb2.ADDRESS_CLASS_CAMPUS
+        else:
+            kind = fraud_pb2.ADDRESS_CLASS_CARRIER
+    return Learnt(kind, regulars, churn, devices)
 
 
 _WINDOWS = (

@@ -334,6 +334,8 @@ class AddressFacts(NamedTuple):
     edges: list[Edge]
     windows: dict[str, tuple[int, int]]
     """Kind of window -> (members, newest time)."""
+    devices: int = 0
+    """Devices of the accounts in `edges`, each once; at most DEVICES_CAP of an account count."""
 
 
 ADDRESS_WINDOWS = (FAILURES_AT_ADDRESS, FAILED_AT_ADDRESS, EXPORTERS_AT_ADDRESS)

@@ -463,7 +463,12 @@ class TenantMemory:
             if window is not None and window.order:
                 windows[kind] = (len(window.order), window.order[-1][0])
         total = estimate(len(listed), len(listed), -1 if marker is None else marker[0])
-        return AddressFacts(total, listed, windows)
+        devices: set[int] = set()
+        for edge in listed:
+            known: Account | None = self._accounts.get(edge.account)
+            if known is not None:
+                devices |= known.devices
+        return AddressFacts(total, listed, windows, len(devices))
 
     def _soft(self, state: ComponentState) -> list[tuple[str, str]]:
         """Soft resources of its accounts."""

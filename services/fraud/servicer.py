@@ -187,9 +187,13 @@ class FraudServicer(fraud_pb2_grpc.FraudServiceServicer):
         check_tenant(request.tenant)
         address = check_address(request.ip_address)
         known = await self._memory.address(request.tenant, address)
-        kind, regulars = learnt_class(request.place_flags, known.accounts, known.edges)
+        learnt = learnt_class(request.place_flags, known)
         response = fraud_pb2.DescribeAddressResponse(
-            address_class=kind, accounts=known.accounts, regulars=regulars
+            address_class=learnt.kind,
+            accounts=known.accounts,
+            regulars=learnt.regulars,
+            devices=learnt.devices,
+            churn=learnt.churn,
         )
         for code, count, age_hours in reputation(known, request.place_flags, self._clock.now_ms()):
             reason = response.reasons.add(code=code, count=count)

@@ -230,13 +230,18 @@ class RedisMemory:
                 pipe.zrange(f"{prefix}w:{kind}:{address}", -1, -1, withscores=True)
             row, *found = await pipe.execute()
         edges = [Edge(user.decode(), *map(int, value.split(b",")[:3])) for user, value in row.items() if user]
+        with _typed():
+            pipe = self._client.pipeline(transaction=False)
+            for edge in edges:
+                pipe.zrange(f"{prefix}v:{edge.account}", 0, -1)
+            devices = {device for of_account in await pipe.execute() for device in of_account}
         total = estimate(len(edges), len(edges), int(row.get(b"", -1)))
         windows = {
             kind: (count, int(newest[0][1]))
             for kind, count, newest in zip(ADDRESS_WINDOWS, found[::2], found[1::2], strict=True)
             if count
         }
-        return AddressFacts(total, edges, windows)
+        return AddressFacts(total, edges, windows, len(devices))
 
     async def told(self, tenant: str, account: str) -> list[tuple[str, dict[str, Any]]]:
         prefix = self._key(tenant)

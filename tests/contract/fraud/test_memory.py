@@ -437,3 +437,15 @@ async def test_order_changes_nothing_above_the_caps(memory: Memory) -> None:
     # Which accounts were tied before the device overflowed depends on who came first; rings ignore such devices.
     assert once._replace(component="", members=0, ties=0) == often._replace(component="", members=0, ties=0)
     assert once.counts[2] == WINDOW_CAP
+
+
+async def test_an_address_tells_the_devices_of_its_accounts(memory: Memory) -> None:
+    await observe(
+        memory,
+        sighting("e1", "anna", device="tv", address="192.0.2.9"),
+        sighting("e2", "bert", device="tv", address="192.0.2.9"),
+        sighting("e3", "bert", device="phone", address="192.0.2.10"),
+    )
+    known = await memory.address(TENANT, "192.0.2.9")
+    assert (known.accounts, known.devices) == (2, 2)
+    assert (await memory.address(TENANT, "192.0.2.99")).devices == 0

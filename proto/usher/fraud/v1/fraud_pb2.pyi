@@ -316,16 +316,20 @@ class DescribeAddressRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., ip_address: _Optional[str] = ..., place_flags: _Optional[int] = ...) -> None: ...
 
 class DescribeAddressResponse(_message.Message):
-    __slots__ = ("address_class", "accounts", "regulars", "reasons")
+    __slots__ = ("address_class", "accounts", "regulars", "reasons", "devices", "churn")
     ADDRESS_CLASS_FIELD_NUMBER: _ClassVar[int]
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     REGULARS_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    CHURN_FIELD_NUMBER: _ClassVar[int]
     address_class: AddressClass
     accounts: int
     regulars: float
     reasons: _containers.RepeatedCompositeFieldContainer[ReputationReason]
-    def __init__(self, address_class: _Optional[_Union[AddressClass, str]] = ..., accounts: _Optional[int] = ..., regulars: _Optional[float] = ..., reasons: _Optional[_Iterable[_Union[ReputationReason, _Mapping]]] = ...) -> None: ...
+    devices: int
+    churn: float
+    def __init__(self, address_class: _Optional[_Union[AddressClass, str]] = ..., accounts: _Optional[int] = ..., regulars: _Optional[float] = ..., reasons: _Optional[_Iterable[_Union[ReputationReason, _Mapping]]] = ..., devices: _Optional[int] = ..., churn: _Optional[float] = ...) -> None: ...
 
 class ReputationReason(_message.Message):
     __slots__ = ("code", "count", "age_hours")
