@@ -503,11 +503,20 @@ def geo(
             show_default=False,
         ),
     ] = None,
+    home: HomeOption = Path(DEFAULT_HOME),
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target", metavar="ADDRESS", help="Fraud's gRPC address instead of the mesh of --home."
+        ),
+    ] = None,
+    tenant: TenantOption = "dev",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Show what is known of an address: country, city, network, VPN, Tor, hosting.
+    """Show what is known of an address: country, city, network, VPN, Tor, hosting; what is seen there.
 
-    Reads the data that ingest reads, and says how old they are. Needs no running mesh.
+    Reads the data that ingest reads, and says how old they are. Where a mesh runs it is asked what it has learnt: class,
+    accounts, devices, reputation with reasons and their age. Needs no running mesh.
     IP Geolocation by DB-IP, https://db-ip.com
 
     \b
@@ -515,10 +524,10 @@ def geo(
       usher geo 92.230.10.20
       usher geo 2001:db8::1 --json
     """
-    from cli.geo import show
+    from cli.geo import learnt_from, show
 
     with exit_statuses():
-        show(address, data, as_json)
+        show(address, data, as_json, learnt_from(home, target, tenant))
         leave(EXIT_OK)
 
 

@@ -49,9 +49,15 @@ def show(target: str, tenant: str, ring_id: str, pictures: Sequence[Path], as_js
 
 def describe(target: str, tenant: str, address: str) -> int:
     """What the mesh has seen of an address."""
-    request = fraud_pb2.DescribeAddressRequest(tenant=tenant, ip_address=address)
-    _print_json(_ask(target, lambda stub: stub.DescribeAddress, request))
+    _print_json(described(target, tenant, address, 0))
     return EXIT_OK
+
+
+def described(target: str, tenant: str, address: str, flags: int) -> fraud_pb2.DescribeAddressResponse:
+    """What the mesh has seen of an address of which network data say `flags` (bits of PlaceFlag)."""
+    request = fraud_pb2.DescribeAddressRequest(tenant=tenant, ip_address=address, place_flags=flags)
+    answer: fraud_pb2.DescribeAddressResponse = _ask(target, lambda stub: stub.DescribeAddress, request)
+    return answer
 
 
 def decide(target: str, tenant: str, ring_id: str, status: str, note: str) -> int:

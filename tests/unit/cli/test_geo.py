@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.geo import show
 from cli.main import app
+from usher.event.v1 import event_pb2
+from usher.fraud.v1 import fraud_pb2
 
 RUN = CliRunner()
 
@@ -52,3 +55,34 @@ def test_unusable_data_end_with_2(tmp_path: Path) -> None:
     result = RUN.invoke(app, ["geo", "8.8.8.8", "--data", str(tmp_path)])
     assert result.exit_code == 2
     assert "places.json cannot be read" in result.stderr
+
+
+def seen(address: str, flags: int) -> fraud_pb2.DescribeAddressResponse:
+    assert (address, flags) == ("2.56.10.36", 1 << event_pb2.PLACE_FLAG_TOR)
+    answer = fraud_pb2.DescribeAddressResponse(
+        address_class=fraud_pb2.ADDRESS_CLASS_TOR, accounts=12, devices=9, regulars=0.25, churn=0.5
+    )
+    answer.reasons.add(code="tor")
+    answer.reasons.add(code="failed_sign_ins", count=40, age_hours=2.5)
+    return answer
+
+
+def test_what_a_mesh_has_learnt_is_told_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show("2.56.10.36", None, False, seen)
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line]
+    told = [(name, text) for name, text in lines if name in ("class", "seen", "against")]
+    assert told == [
+        ("class", "a Tor exit"),
+        ("seen", "12 accounts with 9 devices within 37 days; 25% on three days or more, 50% on one"),
+        ("against", "tor, by network data"),
+        ("against", "40 failed sign ins, last 2.5 hours ago"),
+    ]
+    show("2.56.10.36", None, True, seen)
+    learnt = json.loads(capsys.readouterr().out)["learnt"]
+    assert learnt["class"] == "tor"
+    assert learnt["reputation"][1] == {"code": "failed_sign_ins", "count": 40, "age_hours": 2.5}
+
+
+def test_without_a_mesh_nothing_is_said_of_what_was_seen(tmp_path: Path) -> None:
+    told = RUN.invoke(app, ["geo", "92.230.10.20", "--json", "--home", str(tmp_path)])
+    assert json.loads(told.stdout)["learnt"] is None
