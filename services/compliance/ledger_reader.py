@@ -1,7 +1,8 @@
 """Reads the consent ledger for batches of events: one look-up a batch, and rows only of viewers that changed.
 
 What was read of a viewer is kept with its version, the place of the newest entry. Entries are only added, or emptied and
-then no longer the viewer's, so that equal versions are equal entries; each batch asks the database for the versions.
+then no longer the viewer's, which adds one as well: as long as the tenant's newest place is the same, so is everything. Each
+batch asks for that place, and for the versions of those viewers only that were not looked up since it moved.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from usher.event.v1 import event_pb2
 
 KEPT_VIEWERS = 20_000
 """Viewers whose entries are kept in memory, some 2 KB each."""
+_MOST_LOOKED_UP = 100_000
 
 Told = dict[int, tuple[LedgerFact | None, int]]
 """Position of an event -> what the ledger says for it, and the version; events of which it knows nothing are absent."""
@@ -32,6 +34,8 @@ class LedgerReader:
     def __init__(self, store: ConsentStore) -> None:
         self._store = store
         self._tenants: set[str] = set()
+        self._looked_up: dict[tuple[str, str], int] = {}
+        """The tenant's newest place when a viewer, with or without entries, was last looked up."""
         self._viewers: OrderedDict[tuple[str, str], ViewerConsents] = OrderedDict()
 
     async def tell(self, tenant: str, events: Sequence[bytes]) -> Told:
@@ -67,10 +71,22 @@ class LedgerReader:
     def forget(self, tenant: str, user_id: str) -> None:
         """Drops what memory holds of a viewer: called when the viewer is erased."""
         self._viewers.pop((tenant, user_id), None)
+        self._looked_up.pop((tenant, user_id), None)
 
     async def _consents(self, tenant: str, user_ids: set[str]) -> dict[str, ViewerConsents]:
-        versions = await self._store.versions(tenant, list(user_ids))
+        head = await self._store.head(tenant)
         found: dict[str, ViewerConsents] = {}
+        asked = set()
+        for user_id in user_ids:
+            key = (tenant, user_id)
+            if self._looked_up.get(key) != head:
+                asked.add(user_id)
+            elif (known := self._viewers.get(key)) is not None:
+                found[user_id] = known
+        if not asked:
+            return found
+        # Read after the place: what was added since moves the place, and is looked up with the next batch.
+        versions = await self._store.versions(tenant, list(asked))
         changed = []
         for user_id, version in versions.items():
             kept = self._viewers.get((tenant, user_id))
@@ -79,15 +95,21 @@ class LedgerReader:
                 found[user_id] = kept
             else:
                 changed.append(user_id)
-        for user_id in user_ids - versions.keys():
+        for user_id in asked - versions.keys():
             # Nothing of theirs is left, or ever was.
             self._viewers.pop((tenant, user_id), None)
         if changed:
             for user_id, entries in (await self._store.of_viewers(tenant, changed)).items():
                 found[user_id] = self._viewers[tenant, user_id] = ViewerConsents(entries)
                 self._viewers.move_to_end((tenant, user_id))
-            while len(self._viewers) > KEPT_VIEWERS:
-                self._viewers.popitem(last=False)
+        if len(self._looked_up) > _MOST_LOOKED_UP:
+            self._looked_up.clear()
+        self._looked_up.update(
+            ((tenant, user_id), head) for user_id in asked if user_id in found or user_id not in versions
+        )
+        while len(self._viewers) > KEPT_VIEWERS:
+            gone, _ = self._viewers.popitem(last=False)
+            self._looked_up.pop(gone, None)
         return found
 
 

@@ -86,6 +86,10 @@ class ConsentStore:
         """A viewer's entries, oldest first."""
         return (await self.of_viewers(tenant, [user_id])).get(user_id, [])
 
+    async def head(self, tenant: str) -> int:
+        """Place of the tenant's newest entry, 0 where there is none: whatever changes of a viewer's entries moves it."""
+        return await self._database.read(self._newest, tenant)
+
     async def versions(self, tenant: str, user_ids: Sequence[str]) -> dict[str, int]:
         """Place of the newest entry of those of the viewers who have any."""
         return await self._database.read(self._versions, tenant, user_ids)
@@ -175,6 +179,11 @@ class ConsentStore:
         with self._database.reading() as connection:
             statement = f"SELECT 1 FROM consents WHERE tenant = {self._mark} LIMIT 1"
             return connection.exec_driver_sql(statement, (tenant,)).first() is not None
+
+    def _newest(self, tenant: str) -> int:
+        with self._database.reading() as connection:
+            statement = f"SELECT max(seq) FROM consents WHERE tenant = {self._mark}"
+            return connection.exec_driver_sql(statement, (tenant,)).scalar() or 0
 
     def _of_viewers(self, tenant: str, user_ids: Sequence[str]) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}
