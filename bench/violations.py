@@ -32,11 +32,15 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_200, help="simulated viewers to train on")
     parser.add_argument("--test-users", type=int, default=700, help="other simulated viewers")
     parser.add_argument("--days", type=float, default=14.0)
+    parser.add_argument("--train-seed", type=int, default=TRAIN_SEED)
+    parser.add_argument("--test-seed", type=int, default=TEST_SEED, help="seed of the other viewers")
     arguments = parser.parse_args()
     with card.progress() as bar:
-        known = train.simulate(TRAIN_SEED, arguments.users, arguments.days, bar("simulating viewers"))
+        known = train.simulate(
+            arguments.train_seed, arguments.users, arguments.days, bar("simulating viewers")
+        )
         other = train.simulate(
-            TEST_SEED, arguments.test_users, arguments.days, bar("simulating other viewers")
+            arguments.test_seed, arguments.test_users, arguments.days, bar("simulating other viewers")
         )
         plan = train.Plan(most_ordinary=80_000)
         norms = train.measure_norms(known)
@@ -154,11 +158,17 @@ def report(rounds: list[dict[str, Any]], singles: dict[str, Any]) -> None:
         kind: float(np.mean([one["recall"][kind][0] for one in rounds if one["left_out"] != kind]))
         for kind in kinds
     }
-    worst = max(one["calibration_error"][0] for one in rounds)
+    errors = [one["calibration_error"][0] for one in rounds]
     console.print(
         f"mean average precision {mean:.3f} (abuse alone {abuse:.3f}), floor {FLOORS['average precision']}"
     )
-    console.print(f"largest calibration error {worst:.4f}, at most {FLOORS['calibration error']}")
+    console.print(
+        f"calibration error: mean {np.mean(errors):.4f}, largest {max(errors):.4f}, at most {FLOORS['calibration error']}"
+    )
+    for one in rounds:
+        error = one["calibration_error"][0]
+        if error > FLOORS["calibration error"]:
+            console.print(f"calibration error without {one['left_out']}: {error:.4f}  MISSED")
     for kind, value in known.items():
         console.print(
             f"recall of {kind} where known: {value:.3f}" + ("" if value >= FLOORS["recall"] else "  MISSED")

@@ -46,8 +46,10 @@ from usher.event.v1 import event_pb2
 
 START_MS = 1_788_220_800_000  # 2026-09-01T00:00:00Z
 BATCH = 256
-RARE = 0.0
-"""A kind of violation weighs as its number of events to this power."""
+RARE = 0.5
+"""A kind of violation weighs as its number of events to this power: rare kinds count, and do not drown the others."""
+FEATURE_SHARE = 0.4
+"""Share of the features that a split of the violation model chooses among, so that no feature alone carries a kind."""
 DAY, HOUR = 86_400, 3_600
 EARTH_RADIUS_KM = 6371.0
 UP = frozenset(
@@ -370,6 +372,7 @@ def fit_violation(plan: Plan, traffic: Traffic, chosen: NDArray[np.intp]) -> Any
         learning_rate=0.1,
         min_samples_leaf=20,
         l2_regularization=1.0,
+        max_features=FEATURE_SHARE,
         early_stopping=False,
         monotonic_cst=directions,
         random_state=plan.seed,
