@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import Gauge
@@ -124,8 +124,8 @@ class Pump:
 
     async def run(self) -> None:
         """Returns at the source's end or after `stop`. Raises UsherError where the source cannot be read."""
-        await self._source.open()
-        self._opened = True
+        if not await self._open():
+            return
         reporting = asyncio.create_task(self._keep_reporting(), name="reports")
         try:
             await self._move()
@@ -134,6 +134,25 @@ class Pump:
             await asyncio.wait([reporting])
             await self._source.close()
             await self._tell(ended=True)
+        if not reporting.cancelled():
+            reporting.result()
+
+    async def _open(self) -> bool:
+        """Connects; False where `stop` came first."""
+        opening = asyncio.create_task(self._source.open(), name="open")
+        stop = asyncio.create_task(self._stopping.wait(), name="stop")
+        try:
+            await asyncio.wait([opening, stop], return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
+                self._opened = True
+        finally:
+            opening.cancel()
+            stop.cancel()
+            await asyncio.gather(opening, stop, return_exceptions=True)
+            if not self._opened:
+                await self._source.close()
+        return self._opened
 
     async def _move(self) -> None:
         stop = asyncio.create_task(self._stopping.wait(), name="stop")
@@ -150,11 +169,12 @@ class Pump:
                 self._lanes = {lane: one for lane, one in self._lanes.items() if not one.done()}
                 self._lanes[batch.lane] = task
                 running.add(task)
-            if running:
-                done, _ = await asyncio.wait(
-                    running, timeout=self._settings.drain_seconds if stop.done() else None
-                )
-                for task in done:
+            settling = asyncio.create_task(_all(frozenset(running)))
+            running.add(settling)
+            await asyncio.wait([settling, stop], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([settling], timeout=self._settings.drain_seconds)
+            for task in running:
+                if task.done():
                     task.result()
         finally:
             stop.cancel()
@@ -208,9 +228,13 @@ class Pump:
     # -- reports -----------------------------------------------------------------------------------
 
     async def _keep_reporting(self) -> None:
-        while True:
-            await self._tell()
-            await asyncio.sleep(self._settings.report_seconds)
+        try:
+            while True:
+                await self._tell()
+                await asyncio.sleep(self._settings.report_seconds)
+        finally:
+            # A source that nobody can see does not go on.
+            self.stop()
 
     async def _tell(self, *, ended: bool = False) -> None:
         counts = self._delivery.counts
@@ -234,3 +258,8 @@ class Pump:
             await self._report(report)
         except UsherError as error:
             self._log.warning("the report was not taken", extra={"reason": error.reason})
+
+
+async def _all(tasks: Collection[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(tasks)

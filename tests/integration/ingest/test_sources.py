@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -448,3 +449,32 @@ def test_what_cannot_work_is_refused_at_start(
     one.start()
     assert one.wait() == 2
     assert told in one.tail()
+
+
+@pytest.mark.parametrize("kind", ["kafka", "redis", "file"])
+def test_it_stops_when_asked_although_nothing_answers(short_tmp_path: Path, kind: str) -> None:
+    path, url = short_tmp_path / "events.jsonl", short_tmp_path / "url"
+    path.write_bytes(as_json(event()) + b"\n")
+    # Nobody listens at port 1.
+    url.write_text("redis://127.0.0.1:1/0")
+    settings = {
+        "kafka": {"KAFKA_BOOTSTRAP": "127.0.0.1:1", "KAFKA_TOPICS": "events"},
+        "redis": {"REDIS_URL_FILE": url, "REDIS_STREAM": "events"},
+        "file": {"FILE_PATH": path},
+    }[kind]
+    waits = {"kafka": "ALL_BROKERS_DOWN", "redis": "REDIS_UNAVAILABLE", "file": "records wait"}[kind]
+    target = f"unix:{short_tmp_path}/none.sock"
+    fast = {"DRAIN_SECONDS": 0.2, "INGEST_TIMEOUT": 0.5}
+    one = SourceProcess(short_tmp_path, target, kind, {**settings, **fast})
+    one.start()
+    try:
+        end = time.monotonic() + PATIENCE
+        while waits not in one.tail():
+            assert one.running, one.tail()
+            assert time.monotonic() < end, one.tail()
+            time.sleep(0.05)
+        assert one.stop() == 0, one.tail()
+        assert not path.with_name("events.jsonl.position").exists(), "nothing was settled"
+    finally:
+        if one.running:
+            one.stop(signal.SIGKILL)
