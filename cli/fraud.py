@@ -75,6 +75,9 @@ def rings_command(
 def sweep_command(
     home: HomeOption = Path(DEFAULT_HOME),
     tenant: TenantOption = "dev",
+    record: Annotated[
+        bool, typer.Option("--record", help="Also writes the rings into fraud's database.")
+    ] = False,
     snapshot: Annotated[
         Path | None, typer.Option("--snapshot", metavar="FILE", help="Another snapshot than the home's.")
     ] = None,
@@ -84,9 +87,12 @@ def sweep_command(
 ) -> None:
     """Looks for rings among all accounts of the memory's last snapshot, in a process of its own.
 
+    With --record they are written into the home's database of fraud, with the ids and verdicts they have there.
+
     \b
     Examples:
       usher fraud sweep --tenant acme
+      usher fraud sweep --record
       usher fraud sweep | jq -r .ring_id
     """
     with exit_statuses():
@@ -94,6 +100,11 @@ def sweep_command(
 
         path = snapshot or Home(home).path / "fraud" / "memory.jsonl"
         more = [] if backend is None else ["--backend", backend]
+        if record:
+            database = Home(home).database("fraud")
+            if not database.is_file():
+                raise UnusableError(f"{database} does not exist: start the mesh once with `usher up`")
+            more += ["--record", str(database)]
         leave(rings.sweep("snapshot", str(path), "--tenant", tenant, *more))
 
 

@@ -56,7 +56,7 @@ IO_MODULES: dict[str, frozenset[str]] = {
     ),
     "compliance": frozenset({"fulfil", "peers", "records", "servicer_records", "sweep"}),
     "scoring": frozenset({"drifting", "retrain"}),
-    "fraud": frozenset({"ringbook"}),
+    "fraud": frozenset({"ringbook", "sweep"}),
     "alerts": frozenset({"app", "channels", "chores", "delivery", "tables"}),
 }
 

@@ -1,15 +1,18 @@
 """The sweep: rings of all accounts at once, in a process of its own.
 
     python -m services.fraud.sweep rings EDGES.csv [--why USER] [--parameters FILE] [--backend NAME]
-    python -m services.fraud.sweep snapshot MEMORY.jsonl --tenant NAME
+    python -m services.fraud.sweep snapshot MEMORY.jsonl --tenant NAME [--record DATABASE]
 
 Prints a JSON line a ring, most members first: {"ring_id", "members", "score", "evidence"}. A snapshot is read, never
-written: the service goes on meanwhile. Exit status 2 where the input cannot be used.
+written: the service goes on meanwhile. With `--record` the rings are written into fraud's database, component by
+component, each with the id that it has there, so that ids, verdicts and lineage go on; rings that analysts dismissed are
+not printed. Exit status 2 where the input cannot be used.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import sys
 from array import array
@@ -19,7 +22,10 @@ from typing import Any
 
 import numpy as np
 import orjson
+import sqlalchemy as sa
 
+from services.common.clock import SystemClock
+from services.common.db import DatabaseSettings, open_database
 from services.common.errors import InvalidArgument, UsherError
 from services.fraud.communities import split_parties
 from services.fraud.edge_list import KINDS, EdgeList, components, context, merge, read_edges
@@ -28,6 +34,7 @@ from services.fraud.memory import HARD, AccountFacts, Component
 from services.fraud.memory_process import KINDS as TABLES
 from services.fraud.parameters import RingParameters, parse, shipped
 from services.fraud.rings import Candidate, examine, find_rings
+from services.fraud.store import DISMISSED, RingStore
 from services.fraud.store_snapshot import VERSION
 
 _KIND_NAMES = {kind: name for name, kind in KINDS.items()}
@@ -101,10 +108,26 @@ def known(component: Component, facts: dict[str, AccountFacts]) -> Component:
     return Component(accounts, component.resources, signups_timed=False)
 
 
-def as_json(group: Candidate, tenant: str, parameters: RingParameters) -> dict[str, Any]:
-    """A group as the command prints it."""
+def record(
+    store: RingStore, tenant: str, component: Component, found: list[Candidate], parameters: RingParameters
+) -> list[tuple[Candidate, str]]:
+    """Writes the rings of a component; returns those that are not dismissed, with their ids."""
+    recorded = store.record(tenant, sorted(component.accounts), found, parameters)
+    return [
+        (assignment.candidate, assignment.ring_id)
+        for assignment in recorded.assignments
+        if recorded.statuses[assignment.ring_id] != DISMISSED
+    ]
+
+
+def as_json(
+    group: Candidate, tenant: str, parameters: RingParameters, ring_id: str | None = None
+) -> dict[str, Any]:
+    """A group as the command prints it; without `ring_id` a ring gets the one that a new ring would get."""
+    if ring_id is None and not group.why_not:
+        ring_id = new_ring_id(tenant, group.members, group.first_seen_ms)
     return {
-        "ring_id": None if group.why_not else new_ring_id(tenant, group.members, group.first_seen_ms),
+        "ring_id": ring_id,
         "members": list(group.members),
         "score": group.score,
         "evidence": {
@@ -136,9 +159,11 @@ def main() -> int:
     parser.add_argument("--why", metavar="USER")
     parser.add_argument("--parameters", type=Path)
     parser.add_argument("--backend")
+    parser.add_argument("--record", metavar="DATABASE", help="URL of fraud's database, or its SQLite file")
     options = parser.parse_args()
     # Millions of small objects, none of them in a cycle.
     gc.disable()
+    ids: dict[tuple[str, ...], str] = {}
     try:
         parameters = (
             parse(options.parameters.read_bytes()) if options.parameters is not None else shipped()
@@ -155,19 +180,33 @@ def main() -> int:
         else:
             edges, facts = read_snapshot(options.file, options.tenant)
             split = split_parties(options.backend)
-            found = [
-                ring
-                for component in components(edges, parameters.degree, parameters.minimum_accounts)
-                for ring in find_rings(known(component, facts), parameters, split=split)
-            ]
+            found = []
+            with contextlib.ExitStack() as stack:
+                store = None
+                if options.record is not None:
+                    opened = open_database(DatabaseSettings(url=options.record), schema="fraud")
+                    stack.callback(opened.dispose)
+                    store = RingStore(opened, SystemClock())
+                    store.open()
+                for component in components(edges, parameters.degree, parameters.minimum_accounts):
+                    rings = find_rings(known(component, facts), parameters, split=split)
+                    if store is not None:
+                        kept = record(store, options.tenant, component, rings, parameters)
+                        ids.update((ring.members, ring_id) for ring, ring_id in kept)
+                        rings = [ring for ring, _ in kept]
+                    found += rings
     except UsherError as error:
         print(f"{options.file}: {error.message} ({error.reason})", file=sys.stderr)
+        return 2
+    except sa.exc.SQLAlchemyError:
+        print(f"{options.record}: it is no database of fraud of this version", file=sys.stderr)
         return 2
     except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
         print(f"{options.file}: it cannot be read: {error}", file=sys.stderr)
         return 2
     for group in sorted(found, key=lambda group: (-len(group.members), group.members)):
-        sys.stdout.buffer.write(orjson.dumps(as_json(group, options.tenant, parameters)) + b"\n")
+        line = as_json(group, options.tenant, parameters, ids.get(group.members))
+        sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
     return 0
 
 

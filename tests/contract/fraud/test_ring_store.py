@@ -11,6 +11,7 @@ from services.common.clock import ManualClock
 from services.common.db import Database, DatabaseSettings, open_database
 from services.common.errors import NotFound
 from services.common.migrations import migrate
+from services.fraud import sweep
 from services.fraud.memory import DEVICE, PAYMENT, SIGNUP, AccountFacts, Component, Edge, Resource
 from services.fraud.parameters import shipped
 from services.fraud.rings import find_rings
@@ -189,3 +190,13 @@ def test_fingerprints_are_keyed_and_stay(store: RingStore, database: Database) -
     again.open()
     assert store.fingerprint("acme", DEVICE, "tv") == again.fingerprint("acme", DEVICE, "tv")
     assert store.fingerprint("acme", DEVICE, "tv") != store.fingerprint("other", DEVICE, "tv")
+
+
+def test_what_a_sweep_records_has_the_ids_and_verdicts_of_the_service(store: RingStore) -> None:
+    component = sharing("abcdef", "uvwxyz")
+    ids = record(store, component)
+    store.set_status("acme", ids["u"], DISMISSED, "ann", "a choir")
+    found = find_rings(component, PARAMETERS)
+    kept = sweep.record(store, "acme", component, found, PARAMETERS)
+    assert [(ring.members, ring_id) for ring, ring_id in kept] == [(tuple("abcdef"), ids["a"])]
+    assert store.ring("acme", ids["u"]).status == DISMISSED
