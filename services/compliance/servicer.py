@@ -115,7 +115,8 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
         told = await self._ledger.tell(request.tenant, events)
         before = engine.cache.statistics
         response = compliance_pb2.EvaluateEventsResponse()
-        seen: dict[bytes, int] = {}
+        seen: dict[bytes | tuple[bytes, int], int] = {}
+        verdicts: list[bytes] = []
         verdict_of: list[int] = []
         answer_of = engine.cache.answer
         stretch_ends = time.monotonic() + _STRETCH_SECONDS
@@ -129,17 +130,19 @@ class ComplianceServicer(compliance_pb2_grpc.ComplianceServiceServicer):
                 response.errors.append(_no_time(position))
                 verdict_of.append(0)
                 continue
-            verdict = with_ledger_version(answer.verdict, version) if version else answer.verdict
-            index = seen.get(verdict)
+            # The shared verdict's hash is known; a copy with the version is made once and not to be hashed.
+            key = (answer.verdict, version) if version else answer.verdict
+            index = seen.get(key)
             if index is None:
-                index = seen[verdict] = len(seen)
+                index = seen[key] = len(seen)
+                verdicts.append(with_ledger_version(answer.verdict, version) if version else answer.verdict)
                 response.risks.append(answer.risk)
                 response.flags.append(answer.flags)
             verdict_of.append(index)
             if position % _STRETCH_EVENTS == 0 and time.monotonic() > stretch_ends:
                 await asyncio.sleep(0)
                 stretch_ends = time.monotonic() + _STRETCH_SECONDS
-        response.verdicts.extend(seen)
+        response.verdicts.extend(verdicts)
         response.verdict_of.extend(verdict_of)
         after = engine.cache.statistics
         self._hits.inc(after.hits - before.hits)
