@@ -45,7 +45,15 @@ _ADDRESS_CLASSES = (_C.EVENT_CLASS_LOGIN, _C.EVENT_CLASS_EXPORT)
 _NAMES = {
     value: name.removeprefix("LISTED_ENTITY_").lower() for name, value in lists_pb2.ListedEntity.items()
 }
-_HIDING = 1 << event_pb2.PLACE_FLAG_HOSTING | 1 << event_pb2.PLACE_FLAG_TOR | 1 << event_pb2.PLACE_FLAG_VPN
+_HIDING = sum(
+    1 << flag
+    for flag in (
+        event_pb2.PLACE_FLAG_HOSTING,
+        event_pb2.PLACE_FLAG_TOR,
+        event_pb2.PLACE_FLAG_VPN,
+        event_pb2.PLACE_FLAG_PROXY,
+    )
+)
 _FORBIDS_ACT = 1 << decision_pb2.VERDICT_FLAG_FORBIDS_ACT
 _MANY_PEOPLE = 1 << event_pb2.PLACE_FLAG_SHARED | 1 << event_pb2.PLACE_FLAG_RELAY
 _LIST_ADDRESS = decision_pb2.Action(
@@ -318,7 +326,7 @@ def asks_to_list(part: bytes) -> bool:
 def automatic_entry(item: Item, place_flags: int, now_ms: int, entry_id: str) -> lists_pb2.ListEntry:
     """What to list when a decision says LIST_ADDRESS: for a day, on sign-in (with sign-up) and export, never on playback.
 
-    A hosting provider's, Tor's or VPN's address that is not shared by many is blocked; on any other, behind which a
+    A hosting provider's, Tor's, VPN's or proxy's address that is not shared by many is blocked; on any other, behind which a
     household, a campus or a carrier's customers may be, each account is limited. IPv6 is listed by its /64, which is
     one subscriber's.
     """

@@ -17,8 +17,9 @@ NOW = 1_795_000_000_000
 D = decision_pb2
 PLAYBACK, LOGOUT = event_pb2.EVENT_CLASS_PLAYBACK, event_pb2.EVENT_CLASS_LOGOUT
 LOGIN, EXPORT = event_pb2.EVENT_CLASS_LOGIN, event_pb2.EVENT_CLASS_EXPORT
-HOSTING, TOR, VPN, RELAY, SHARED = (
-    1 << getattr(event_pb2, f"PLACE_FLAG_{name}") for name in ("HOSTING", "TOR", "VPN", "RELAY", "SHARED")
+HOSTING, TOR, VPN, PROXY, RELAY, SHARED = (
+    1 << getattr(event_pb2, f"PLACE_FLAG_{name}")
+    for name in ("HOSTING", "TOR", "VPN", "PROXY", "RELAY", "SHARED")
 )
 
 
@@ -206,6 +207,8 @@ def test_beyond_a_limit_an_act_waits_for_review() -> None:
         (HOSTING, BLOCK),
         (TOR, BLOCK),
         (VPN, BLOCK),
+        (PROXY, BLOCK),
+        (PROXY | SHARED, LIMIT),
         (0, LIMIT),
         (SHARED, LIMIT),
         (HOSTING | SHARED, LIMIT),
