@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.common.errors import InvalidArgument
 from tests.fakes import TENANT, FakeMesh, Front, event, running_ingest, until
 from usher.alerts.v1 import alerts_pb2
 from usher.decision.v1 import decision_pb2
@@ -100,3 +101,57 @@ async def test_books_that_do_not_balance_are_told_once_an_hour(mesh: FakeMesh, s
         assert await front.app.audit() == [TENANT]
         told = [one for one in mesh.alerts.messages.values() if one.kind == "duty.accounting"]
         assert [(one.tenant, one.severity) for one in told] == [(TENANT, alerts_pb2.SEVERITY_HIGH)]
+
+
+async def test_what_is_committed_during_a_call_goes_with_the_next(mesh: FakeMesh, sqlite_url: str) -> None:
+    names = [f"b{n}" for n in range(5)]
+    mesh.scoring.outcomes = dict.fromkeys(names, BLOCK)
+    raise_alerts, go_on = mesh.alerts.RaiseAlerts, asyncio.Event()
+
+    async def slow(request: alerts_pb2.RaiseAlertsRequest, context: object) -> object:
+        answer = await raise_alerts(request, context)
+        await go_on.wait()
+        return answer
+
+    await mesh.stop("alerts")
+    mesh.alerts.RaiseAlerts = slow  # type: ignore[method-assign]
+    await mesh.start("alerts")
+    async with running_ingest(sqlite_url, mesh, peer_timeout=60.0) as front:
+        await front.decide([event("b0", "u0")])
+        await until(lambda: len(mesh.alerts.requests) >= 1)
+        # While that call is under way: four commits, each with a message of its own.
+        for name in names[1:]:
+            await front.decide([event(name, f"u{name}")])
+        go_on.set()
+        await front.app._outbox.settle()
+    # The sweep may have sent some of them once more meanwhile: on a slow machine their lease is over.
+    assert names[1:] in [[one.event_id for one in call.messages] for call in mesh.alerts.requests]
+
+
+async def test_a_message_that_alerts_cannot_take_holds_up_no_other(mesh: FakeMesh, sqlite_url: str) -> None:
+    names = ["first", "b1", "poison", "b2"]
+    mesh.scoring.outcomes = dict.fromkeys(names, BLOCK)
+    raise_alerts, go_on = mesh.alerts.RaiseAlerts, asyncio.Event()
+
+    async def picky(request: alerts_pb2.RaiseAlertsRequest, context: object) -> object:
+        if any(one.event_id == "poison" for one in request.messages):
+            mesh.alerts.requests.append(request)
+            raise InvalidArgument("POISON", "this call cannot be taken")
+        answer = await raise_alerts(request, context)
+        await go_on.wait()
+        return answer
+
+    await mesh.stop("alerts")
+    mesh.alerts.RaiseAlerts = picky  # type: ignore[method-assign]
+    await mesh.start("alerts")
+    async with running_ingest(sqlite_url, mesh, peer_timeout=60.0) as front:
+        await front.decide([event("first", "u0")])
+        await until(lambda: len(mesh.alerts.requests) >= 1)
+        for name in names[1:]:
+            await front.decide([event(name, f"u{name}")])
+        go_on.set()
+        await front.app._outbox.settle()
+        assert {event_id for _, event_id, _ in mesh.alerts.messages} == {"first", "b1", "b2"}
+        await front.books()
+        depth = await front.app._store.database.read(front.app._store.outbox_depth)
+        assert depth == 1, "what was not taken is tried again"
