@@ -241,7 +241,7 @@ def challenge(
     """
     if len(traffic.rows) < plan.least_rows:
         raise ValueError(f"{len(traffic.rows):,} events with a known outcome; {plan.least_rows:,} are needed")
-    recipe = train.Plan(seed=plan.seed, warm_days=0.0)
+    recipe = train.Plan(seed=plan.seed, warm_days=0.0, by_events=True)
     if plan.quick:
         sizes = Sizes(20, 10, 6, (32,), 150, 0.05)
         recipe = recipe._replace(sizes=sizes, boosting_trees=40, most_rows=4_000)

@@ -88,6 +88,8 @@ class Plan(NamedTuple):
     most_ordinary: int = 150_000
     """Ordinary rows that the violation model is fitted on."""
     contamination: float = 0.01
+    by_events: bool = False
+    """Whether shares are of events in order of time instead of time: stored events may have long gaps."""
 
 
 class Label(NamedTuple):
@@ -308,9 +310,13 @@ class Split(NamedTuple):
 def split(plan: Plan, traffic: Traffic) -> Split:
     """Splits by time; the warm days are in none. Raises ValueError where a part is empty."""
     start = traffic.seconds.min() + plan.warm_days * DAY
-    length = traffic.seconds.max() + 1 - start
-    first = start + plan.fit_share * length
-    second = first + plan.calibrate_share * length
+    shares = (plan.fit_share, plan.fit_share + plan.calibrate_share)
+    if plan.by_events:
+        # The borders are times all the same, so that events of one second are never on both sides.
+        first, second = np.quantile(traffic.seconds[traffic.seconds >= start], shares, method="higher")
+    else:
+        length = traffic.seconds.max() + 1 - start
+        first, second = (start + share * length for share in shares)
     found = Split(
         np.nonzero((traffic.seconds >= start) & (traffic.seconds < first))[0],
         np.nonzero((traffic.seconds >= first) & (traffic.seconds < second))[0],

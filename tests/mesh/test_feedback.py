@@ -35,7 +35,7 @@ def retrain(mesh: Mesh, *more: str) -> dict[str, Any]:
     arguments = [
         *("--ingest", socket_of(mesh, "ingest"), "--alerts", socket_of(mesh, "alerts"), "--tenant", TENANT),
         *("--policy-dir", str(mesh.policy), "--models", str(mesh.folder / "models"), "--quick"),
-        *("--unlabelled-good-after-days", "0", *more),
+        *("--unlabelled-good-after-days", "90", *more),
     ]
     done = subprocess.run(
         [sys.executable, "-m", "services.scoring.retrain", *arguments],
