@@ -236,7 +236,7 @@ class TenantMemory:
             self._accounts.insert(user, account)
         if time_ms > account.seen_ms:
             account.seen_ms = time_ms
-        code = _crc(device)
+        code = crc32(device.encode())
         if code not in account.devices:
             account.devices.add(code)
             if len(account.devices) > DEVICES_CAP:
@@ -546,7 +546,7 @@ _stream = tuple.__new__
 
 @lru_cache(maxsize=1 << 16)
 def _crc(name: str) -> int:
-    """`priority` of an account, and what tells devices apart."""
+    """`priority` of an account."""
     return crc32(name.encode())
 
 
