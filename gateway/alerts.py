@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -16,11 +16,10 @@ from google.protobuf.message import Message
 from starlette.responses import Response
 
 from gateway import live
-from gateway.body import is_json_lines, read_body
-from gateway.messages import fill, number, to_json, values
+from gateway.calls import Calls
+from gateway.messages import number, to_json, values
 from gateway.settings import GatewaySettings
 from services.common.errors import InvalidArgument, ResourceExhausted, UsherError, from_rpc_error
-from services.common.interceptors import call_timeout
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 
 IDEMPOTENT = tuple(
@@ -56,19 +55,12 @@ def add_routes(
     alerts = alerts_pb2_grpc.AlertsServiceStub(channel)
     streams = 0
 
-    async def call(method: Callable[..., Awaitable[Any]], name: str, message: Message) -> Any:
-        seconds = call_timeout(settings.request_timeout, settings.request_timeout, name)
-        try:
-            return await method(message, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, method=name, seconds=seconds) from error
+    calls = Calls(settings)
+    call = calls.ask
 
     async def asked(request: Request, message: Message) -> Any:
         """The request's JSON body as a message, for the tenant that the request is for."""
-        if is_json_lines(request):
-            raise InvalidArgument("MEDIA_TYPE_UNSUPPORTED", "send Content-Type: application/json")
-        body = await read_body(request, settings.max_body_bytes, settings.request_timeout)
-        fill(message, body)
+        await calls.body(request, message)
         message.tenant = tenant_of(request, settings.default_tenant)  # type: ignore[attr-defined]
         return message
 

@@ -5,20 +5,17 @@ The JSON is the contract's own form (proto/usher/ingest/v1/accounts.proto and la
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
 from fastapi import FastAPI, Request
-from google.protobuf.message import Message
 from starlette.responses import Response
 
 from gateway import live
-from gateway.body import is_json_lines, read_body
-from gateway.messages import fill, number, to_json
+from gateway.calls import Calls
+from gateway.messages import number, to_json
 from gateway.settings import GatewaySettings
-from services.common.errors import InvalidArgument, from_rpc_error
-from services.common.interceptors import call_timeout
 from usher.ingest.v1 import (
     accounts_pb2,
     accounts_pb2_grpc,
@@ -53,17 +50,11 @@ def add_routes(
     labels = labels_pb2_grpc.LabelServiceStub(channel)
     feedback = feedback_pb2_grpc.FeedbackServiceStub(channel)
 
-    async def call(method: Callable[..., Awaitable[Any]], name: str, message: Message) -> Any:
-        seconds = call_timeout(settings.request_timeout, settings.request_timeout, name)
-        try:
-            return await method(message, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, method=name, seconds=seconds) from error
+    calls = Calls(settings)
+    call = calls.ask
 
     async def read(request: Request, message: Any) -> None:
-        if is_json_lines(request):
-            raise InvalidArgument("MEDIA_TYPE_UNSUPPORTED", "send Content-Type: application/json")
-        fill(message, await read_body(request, settings.max_body_bytes, settings.request_timeout))
+        await calls.body(request, message)
         message.tenant = tenant_of(request, settings.default_tenant)
 
     @app.post(

@@ -6,21 +6,18 @@ The JSON is the contract's own form (proto/usher/fraud/v1/fraud.proto); pictures
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 import grpc
 from fastapi import FastAPI, Request
-from google.protobuf.message import Message
 from starlette.responses import Response
 
 from gateway import live
-from gateway.body import is_json_lines, read_body
-from gateway.messages import fill, number, to_json
+from gateway.calls import Calls
+from gateway.messages import number, to_json
 from gateway.settings import GatewaySettings
 from services.common import ring_picture
-from services.common.errors import InvalidArgument, from_rpc_error
-from services.common.interceptors import call_timeout
+from services.common.errors import InvalidArgument
 from usher.fraud.v1 import fraud_pb2, fraud_pb2_grpc
 
 IDEMPOTENT = tuple(
@@ -43,12 +40,8 @@ def add_routes(
     """Adds the routes to the application; `channel` leads to fraud."""
     fraud = fraud_pb2_grpc.FraudServiceStub(channel)
 
-    async def call(method: Callable[..., Awaitable[Any]], name: str, message: Message) -> Any:
-        seconds = call_timeout(settings.request_timeout, settings.request_timeout, name)
-        try:
-            return await method(message, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, method=name, seconds=seconds) from error
+    calls = Calls(settings)
+    call = calls.ask
 
     @app.get(
         "/api/v1/rings",
@@ -110,10 +103,7 @@ def add_routes(
         "take either back. A dismissed ring does not come back by itself.",
     )
     async def set_status(request: Request, ring_id: str) -> Response:
-        if is_json_lines(request):
-            raise InvalidArgument("MEDIA_TYPE_UNSUPPORTED", "send Content-Type: application/json")
-        message = fraud_pb2.SetRingStatusRequest()
-        fill(message, await read_body(request, settings.max_body_bytes, settings.request_timeout))
+        message = await calls.body(request, fraud_pb2.SetRingStatusRequest())
         if not message.decided_by:
             raise InvalidArgument("DECIDED_BY_MISSING", "decided_by names who says so")
         message.tenant, message.ring_id = tenant_of(request, settings.default_tenant), ring_id

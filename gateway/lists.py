@@ -5,20 +5,16 @@ The JSON is the contract's own form (proto/usher/ingest/v1/lists.proto).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
 import grpc
 from fastapi import FastAPI, Request
-from google.protobuf.message import Message
 from starlette.responses import Response
 
 from gateway import live
-from gateway.body import is_json_lines, read_body
-from gateway.messages import fill, number, to_json
+from gateway.calls import Calls
+from gateway.messages import number, to_json
 from gateway.settings import GatewaySettings
-from services.common.errors import InvalidArgument, from_rpc_error
-from services.common.interceptors import call_timeout
 from usher.ingest.v1 import lists_pb2, lists_pb2_grpc
 
 IDEMPOTENT = tuple(
@@ -40,18 +36,8 @@ def add_routes(
     """Adds the routes to the application; `channel` leads to ingest."""
     lists = lists_pb2_grpc.ListServiceStub(channel)
 
-    async def call(method: Callable[..., Awaitable[Any]], name: str, message: Message) -> Any:
-        seconds = call_timeout(settings.request_timeout, settings.request_timeout, name)
-        try:
-            return await method(message, timeout=seconds)
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error, method=name, seconds=seconds) from error
-
-    async def read(request: Request, message: Message) -> Any:
-        if is_json_lines(request):
-            raise InvalidArgument("MEDIA_TYPE_UNSUPPORTED", "send Content-Type: application/json")
-        fill(message, await read_body(request, settings.max_body_bytes, settings.request_timeout))
-        return message
+    calls = Calls(settings)
+    call = calls.ask
 
     @app.get(
         "/api/v1/lists",
@@ -96,7 +82,7 @@ def add_routes(
         responses={201: {"description": "As it stands."}},
     )
     async def set_entry(request: Request) -> Response:
-        entry = await read(request, lists_pb2.ListEntry())
+        entry = await calls.body(request, lists_pb2.ListEntry())
         message = lists_pb2.SetListEntryRequest(
             tenant=tenant_of(request, settings.default_tenant), entry=entry
         )
@@ -108,6 +94,6 @@ def add_routes(
         description='`{"entry_id", "actor", "reason"}`; an entry that has ended is answered as it stands.',
     )
     async def lift_entry(request: Request) -> Response:
-        message = await read(request, lists_pb2.LiftListEntryRequest())
+        message = await calls.body(request, lists_pb2.LiftListEntryRequest())
         message.tenant = tenant_of(request, settings.default_tenant)
         return to_json(await call(lists.LiftListEntry, "ListService/LiftListEntry", message))
