@@ -1,6 +1,6 @@
 """Who saw and did what over HTTP: people's requests are entries of compliance's audit log before they are answered.
 
-Written down are all acts on alerts, incidents, rings and failed events, and what somebody who names themselves in
+Written down are all acts on alerts, incidents, lists, rings and failed events, and what somebody who names themselves in
 X-Usher-Actor reads of decisions, profiles, consents and those. Platforms that send and read with API keys are systems, not
 people: their requests are counted, not written down. Routes that compliance answers itself are written down there, with
 their outcome.
@@ -39,7 +39,7 @@ READS = (
     "/api/v1/neighbourhoods/",
     "/api/v1/addresses/",
 )
-ACTS = ("/api/v1/alerts", "/api/v1/incidents", "/api/v1/rings", "/api/v1/failed-events")
+ACTS = ("/api/v1/alerts", "/api/v1/incidents", "/api/v1/lists", "/api/v1/rings", "/api/v1/failed-events")
 """Beginnings of the routes; what is under ACTS is written down when read by name and whenever something is done."""
 _SYSTEMS = ("/api/v1/alerts/send",)
 _READING = frozenset({"GET", "HEAD"})
