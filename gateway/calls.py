@@ -10,6 +10,7 @@ from fastapi import Request
 from google.protobuf.message import Message
 from starlette.responses import StreamingResponse
 
+from gateway import senders
 from gateway.body import is_json_lines, read_body
 from gateway.live import parameter_invalid
 from gateway.messages import fill
@@ -48,10 +49,14 @@ def set_time(stamp: Any, name: str, text: str) -> None:
 
 
 class Calls:
-    """Calls of one service's routes, each under the time that a request has."""
+    """Calls of one service's routes, each under the time that a request has.
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    `keyed`: the service judges API keys, so that the one that a request shows goes on to it.
+    """
+
+    def __init__(self, settings: GatewaySettings, *, keyed: bool = False) -> None:
         self._settings = settings
+        self._keyed = keyed
 
     async def body(self, request: Request, message: Any) -> Any:
         """The request's JSON body, read into a message. Raises InvalidArgument."""
@@ -67,7 +72,9 @@ class Calls:
         limit = self._settings.file_timeout if long else self._settings.request_timeout
         seconds = call_timeout(limit, limit, name)
         try:
-            return await method(message, timeout=seconds)
+            return await method(
+                message, timeout=seconds, metadata=senders.metadata() if self._keyed else None
+            )
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error, method=name, seconds=seconds) from error
 

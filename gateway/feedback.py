@@ -50,7 +50,7 @@ def add_routes(
     labels = labels_pb2_grpc.LabelServiceStub(channel)
     feedback = feedback_pb2_grpc.FeedbackServiceStub(channel)
 
-    calls = Calls(settings)
+    calls = Calls(settings, keyed=True)
     call = calls.ask
 
     async def read(request: Request, message: Any) -> None:

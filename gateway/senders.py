@@ -33,6 +33,8 @@ _KEYED = frozenset(
         "/api/v1/decision-stream",
         "/api/v1/accounting",
         "/api/v1/enforcements",
+        "/api/v1/accounts",
+        "/api/v1/labels",
     }
 )
 _presented: ContextVar[str | None] = ContextVar("usher_presented_key", default=None)

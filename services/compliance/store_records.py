@@ -310,7 +310,9 @@ class RecordStore:
         new = 0
         with self.database.begin() as connection:
             take_turns(self.database, connection, "ledger", "")
-            known = dict(connection.execute(sa.select(c.sequence, c.erased_ms)).tuples().all())
+            known = {
+                row.sequence: row.erased_ms for row in connection.execute(sa.select(c.sequence, c.erased_ms))
+            }
             for entry in entries:
                 if entry.sequence not in known:
                     connection.execute(sa.insert(_ledger).values(**entry._asdict()))

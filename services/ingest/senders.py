@@ -29,9 +29,10 @@ from services.ingest.settings import SenderSettings
 from services.ingest.store_keys import KeyStore
 from usher.ingest.v1 import keys_pb2
 
-_SERVICE = "/usher.ingest.v1.IngestService/"
-_FLOW = "/usher.ingest.v1.FlowService/"
-_ENFORCEMENT = "/usher.ingest.v1.EnforcementService/"
+_PACKAGE = "/usher.ingest.v1."
+_SERVICE = _PACKAGE + "IngestService/"
+_FLOW = _PACKAGE + "FlowService/"
+_ENFORCEMENT = _PACKAGE + "EnforcementService/"
 SUBMIT, DECIDE = _SERVICE + "SubmitEvents", _SERVICE + "DecideEvents"
 RIGHTS: dict[str, int] = {
     SUBMIT: keys_pb2.KEY_RIGHT_SUBMIT,
@@ -44,7 +45,9 @@ RIGHTS: dict[str, int] = {
     # Who asks for decisions tells what became of them.
     _ENFORCEMENT + "ReportEnforcement": keys_pb2.KEY_RIGHT_DECIDE,
     _ENFORCEMENT + "ListEnforcements": keys_pb2.KEY_RIGHT_READ,
-    # Who brings events tells how that goes.
+    # Who brings events tells what is known of accounts, what turned out, and how bringing them goes.
+    _PACKAGE + "AccountService/RecordAccounts": keys_pb2.KEY_RIGHT_SUBMIT,
+    _PACKAGE + "LabelService/RecordLabels": keys_pb2.KEY_RIGHT_SUBMIT,
     _FLOW + "ReportSource": keys_pb2.KEY_RIGHT_SUBMIT,
 }
 """Methods that a key opens, and the right that each needs. No key opens any other."""

@@ -10,7 +10,7 @@ from services.common.errors import PermissionDenied, ResourceExhausted, Unauthen
 from services.ingest.senders import RIGHTS
 from tests.fakes import TENANT, FakeMesh, Front, event, running_ingest
 from usher.decision.v1 import decision_pb2
-from usher.ingest.v1 import flow_pb2, ingest_pb2, keys_pb2
+from usher.ingest.v1 import accounts_pb2, enforcement_pb2, flow_pb2, ingest_pb2, keys_pb2, labels_pb2
 
 SUBMIT, DECIDE, READ = keys_pb2.KEY_RIGHT_SUBMIT, keys_pb2.KEY_RIGHT_DECIDE, keys_pb2.KEY_RIGHT_READ
 
@@ -157,6 +157,9 @@ def test_every_method_that_a_key_opens_exists() -> None:
         for descriptor in (
             ingest_pb2.DESCRIPTOR.services_by_name["IngestService"],
             flow_pb2.DESCRIPTOR.services_by_name["FlowService"],
+            enforcement_pb2.DESCRIPTOR.services_by_name["EnforcementService"],
+            accounts_pb2.DESCRIPTOR.services_by_name["AccountService"],
+            labels_pb2.DESCRIPTOR.services_by_name["LabelService"],
         )
         for method in descriptor.methods
     }
