@@ -409,6 +409,9 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
     decision_pb2.REASON_CODE_BREACH_NOTICE_DUE_SOON: lambda v, w: "A notice of a breach is due within hours.",
     decision_pb2.REASON_CODE_ERASURE_STALLED: lambda v, w: "An erasure does not come to its end.",
     decision_pb2.REASON_CODE_RETENTION_FAILED: lambda v, w: f"The retention job failed ({w[0]}).",
+    decision_pb2.REASON_CODE_CONTROL_GROUP: lambda v, w: (
+        "It was let through although it would have been held up: a drawn control group tells how often decisions are wrong."
+    ),
     decision_pb2.REASON_CODE_LISTED_BLOCK: lambda v, w: f"This {w[0]} is on a block-list (entry {w[1]}).",
     decision_pb2.REASON_CODE_LISTED_ALLOW: lambda v, w: (
         f"This {w[0]} is on an allow-list (entry {w[1]}), so what was scored does not count."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -35,6 +37,8 @@ _IDEMPOTENT = [
     )
 ]
 _SHORT_SECONDS = 5.0
+_REACHING_SECONDS = 3.0
+"""Longer than a channel waits between two tries."""
 _PAGE = 1_000
 _EVENT_IDS = 500
 _ENFORCEMENTS = 1_000
@@ -71,6 +75,7 @@ class Peers:
         self, service: str, request: subject_pb2.ExportSubjectDataRequest
     ) -> AsyncIterator[subject_pb2.ExportSubjectDataResponse]:
         """Pieces of what a service keeps of a subject."""
+        await self._reached(service)
         async for piece in self._of(service).ExportSubjectData(request, timeout=self._seconds):
             yield piece
 
@@ -78,6 +83,7 @@ class Peers:
         self, service: str, request: subject_pb2.ListSubjectEventsRequest
     ) -> AsyncIterator[subject_pb2.ListSubjectEventsResponse]:
         """The subject's events."""
+        await self._reached(service)
         async for piece in self._of(service).ListSubjectEvents(request, timeout=self._seconds):
             yield piece
 
@@ -140,6 +146,7 @@ class Peers:
 
     async def decisions(self, tenant: str, user_id: str, most: int) -> AsyncIterator[decision_pb2.Decision]:
         """Decisions of a tenant or one viewer, the newest first, at most so many."""
+        await self._reached("ingest")
         stub = ingest_pb2_grpc.IngestServiceStub(self._channel("ingest"))
         token = ""
         while most > 0:
@@ -170,6 +177,14 @@ class Peers:
                 if not token:
                     break
         return found
+
+    async def _reached(self, service: str) -> None:
+        """Waits for a service that has just come up: until its channel tries again, calls would fail at once.
+
+        Returns also where it does not come: the call then says so.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._channel(service).channel_ready(), _REACHING_SECONDS)
 
     def _channel(self, service: str) -> grpc.aio.Channel:
         if service not in self._channels:
