@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 import time
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -18,12 +19,21 @@ import grpc
 import psycopg
 import pytest
 import redis
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import signed
-from tests.harness import Mesh
+from tests.harness import Mesh, free_port
 from usher.compliance.v1 import records_pb2, records_pb2_grpc
 from usher.event.v1 import event_pb2
-from usher.ingest.v1 import ingest_pb2
+from usher.ingest.v1 import (
+    accounts_pb2,
+    accounts_pb2_grpc,
+    ingest_pb2,
+    labels_pb2,
+    labels_pb2_grpc,
+    lists_pb2,
+    lists_pb2_grpc,
+)
 
 R = records_pb2
 TENANT = "dev"
@@ -33,8 +43,16 @@ ENV = {
     "USHER_COMPLIANCE_RECORDS_SETTLE_SECONDS": "0.2",
     "USHER_COMPLIANCE_RECORDS_SWEEP_SECONDS": "0.1",
     "USHER_COMPLIANCE_RECORDS_LONGEST_RETRY_SECONDS": "0.5",
-    "USHER_COMPLIANCE_SERVER_METRICS_ADDRESS": "127.0.0.1:0",
 }
+"""Of compliance; `environment` adds where each service shows its metrics."""
+SERVICES = ("ingest", "compliance", "scoring", "fraud", "alerts")
+
+
+def environment() -> dict[str, str]:
+    """What the processes are told, on free ports."""
+    return ENV | {
+        f"USHER_{name.upper()}_SERVER_METRICS_ADDRESS": f"127.0.0.1:{free_port()}" for name in SERVICES
+    }
 
 
 def events(user: str, number: int, **fields: Any) -> list[event_pb2.Event]:
@@ -127,7 +145,7 @@ class Desk:
 def needles() -> list[bytes]:
     """What no store may hold afterwards, in every form in which it might lie there."""
     found = []
-    for text in (USER, f"ev-{USER}-", DEVICE, CARD):
+    for text in (USER, f"ev-{USER}-", DEVICE, CARD, "home-of-anna"):
         raw = text.encode()
         found += [raw, raw.hex().encode(), base64.b64encode(raw).rstrip(b"=")[:-1]]
     return found
@@ -180,7 +198,7 @@ def keys_that_hold(url: str, wanted: list[bytes]) -> list[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def mesh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mesh]:
-    made: dict[str, Any] = {"env": ENV}
+    made: dict[str, Any] = {"env": environment()}
     if request.param == "postgresql":
         made["database_url"] = request.getfixturevalue("postgres_url")
         made["redis_url"] = request.getfixturevalue("redis_url")
@@ -205,6 +223,56 @@ def fill(mesh: Mesh) -> tuple[list[event_pb2.Event], list[event_pb2.Event]]:
         while front.accounting().pending and time.monotonic() < end:
             time.sleep(0.05)
     return mine, others
+
+
+def tell_more(mesh: Mesh) -> None:
+    """What a platform and its people tell beside events: facts of the account, labels, confirmations, a list entry."""
+    target = mesh.target("ingest")
+    with grpc.insecure_channel(target) as channel:
+        now = Timestamp()
+        now.GetCurrentTime()
+        facts = accounts_pb2.RecordAccountsRequest(tenant=TENANT)
+        told = facts.accounts.add(user_id=USER, as_of_time=now)
+        told.facts.email_domain, told.facts.household_id = "mail.example", "home-of-anna"
+        answer: Any = accounts_pb2_grpc.AccountServiceStub(channel).RecordAccounts(facts, timeout=20)
+        assert [one.error for one in answer.results] == [""]
+        labels = labels_pb2.RecordLabelsRequest(tenant=TENANT)
+        subjects = {
+            "l-user": (labels_pb2.LABEL_SUBJECT_USER, USER),
+            "l-event": (labels_pb2.LABEL_SUBJECT_EVENT, f"ev-{USER}-0"),
+        }
+        for label_id, (kind, name) in subjects.items():
+            labels.labels.add(
+                label_id=label_id,
+                subject_kind=kind,
+                subject=name,
+                kind=labels_pb2.LABEL_KIND_FRAUD_CONFIRMED,
+                source="analyst",
+                label_time=now,
+            )
+        answer = labels_pb2_grpc.LabelServiceStub(channel).RecordLabels(labels, timeout=20)
+        assert {one.status for one in answer.results} == {labels_pb2.LABEL_STATUS_RECORDED}
+        for kind, name in (
+            (lists_pb2.LISTED_ENTITY_USER, USER),
+            (lists_pb2.LISTED_ENTITY_DEVICE, "another-device"),
+        ):
+            entry = lists_pb2.ListEntry(
+                kind=lists_pb2.LIST_KIND_ALLOW, entity_kind=kind, entity=name, reason="a test", actor="desk"
+            )
+            stub = lists_pb2_grpc.ListServiceStub(channel)
+            stub.SetListEntry(lists_pb2.SetListEntryRequest(tenant=TENANT, entry=entry), timeout=20)
+
+
+def metrics_that_hold(mesh: Mesh, wanted: list[bytes]) -> list[str]:
+    """Services whose metrics name one."""
+    found = []
+    for name in SERVICES:
+        address = mesh.process(name).env[f"USHER_{name.upper()}_SERVER_METRICS_ADDRESS"]
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=20) as answer:
+            content = answer.read()
+        assert b"usher_" in content
+        found += [f"{name}: {one!r}" for one in wanted if one in content]
+    return found
 
 
 def assert_nowhere(mesh: Mesh) -> None:
@@ -240,6 +308,7 @@ def assert_gone(mesh: Mesh, mine: list[event_pb2.Event], others: list[event_pb2.
 
 def test_nothing_of_the_subject_is_left_anywhere(mesh: Mesh) -> None:
     mine, others = fill(mesh)
+    tell_more(mesh)
     assert_somewhere(mesh)
     with Desk(mesh) as desk:
         bundle = desk.open(R.SUBJECT_RIGHT_ACCESS)
@@ -271,6 +340,7 @@ def test_nothing_of_the_subject_is_left_anywhere(mesh: Mesh) -> None:
         assert desk.evidence.VerifyAudit(R.VerifyAuditRequest(), timeout=20).intact
     time.sleep(0.5)
     assert_nowhere(mesh)
+    assert metrics_that_hold(mesh, needles()) == []
     assert_gone(mesh, mine, others)
 
 
