@@ -22,7 +22,7 @@ from services.compliance.ledger_reader import LedgerReader
 from services.compliance.records import Records
 from services.compliance.servicer import ComplianceServicer, Engines
 from services.compliance.servicer_consents import ConsentServicer
-from services.compliance.settings import ComplianceSettings
+from services.compliance.settings import ComplianceSettings, RecordsSettings
 from services.compliance.store_consents import ConsentStore
 from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from usher.compliance.v1 import compliance_pb2_grpc, consent_pb2_grpc
@@ -129,8 +129,8 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def served_records(folder: Path) -> AsyncIterator[Served]:
-    """Serves it under a folder with a short path."""
+async def served_records(folder: Path, **records: Any) -> AsyncIterator[Served]:
+    """Serves it under a folder with a short path; `records` are fields of RecordsSettings."""
     policies = folder / "policies"
     parts = [
         Part(policy_pb2.PART_KIND_REGULATION_PACK, path.stem, path.read_bytes())
@@ -156,6 +156,7 @@ async def served_records(folder: Path) -> AsyncIterator[Served]:
             scoring=there,
             fraud=there,
             alerts=there,
+            records=RecordsSettings(**records),
         )
         consents = ConsentStore(database)
         reader = LedgerReader(consents)

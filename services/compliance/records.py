@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,16 +113,20 @@ class Records:
             clock=clock,
             telemetry=telemetry,
         )
+        shared = Shared(self._store, self._peers, law.facts, law.packs, key, signing, clock)
+        retention = RetentionServicer(shared)
         self._sweep = Sweep(
             store=self._store,
             fulfilment=fulfilment,
             peers=self._peers,
             facts=law.facts,
+            retain=partial(
+                retention.run_due, options.retention_tenants, round(options.retention_hours * 3_600_000)
+            ),
             seconds=options.sweep_seconds,
             clock=clock,
             telemetry=telemetry,
         )
-        shared = Shared(self._store, self._peers, law.facts, law.packs, key, signing, clock)
         self._servicers: list[tuple[Any, object, str]] = [
             (
                 records_pb2_grpc.add_SubjectRequestServiceServicer_to_server,
@@ -131,7 +136,7 @@ class Records:
             (records_pb2_grpc.add_BreachServiceServicer_to_server, BreachServicer(shared), "BreachService"),
             (
                 records_pb2_grpc.add_RetentionServiceServicer_to_server,
-                RetentionServicer(shared),
+                retention,
                 "RetentionService",
             ),
             (

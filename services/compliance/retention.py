@@ -20,6 +20,24 @@ REQUEST_DAYS = 1_095
 AUDIT_DAYS = 2_190
 
 
+RETRY_MS = 3_600_000
+"""A scheduled run that failed is tried again after an hour."""
+
+
+def is_due(runs: Iterable[R.RetentionRun], now_ms: int, every_ms: int) -> bool:
+    """Whether the job is to run again. `runs` are a tenant's reports, the newest first; dry runs do not count."""
+    for run in runs:
+        if run.dry_run:
+            continue
+        age_ms = now_ms - run.started_time.ToMilliseconds()
+        if run.failure:
+            if age_ms < RETRY_MS:
+                return False
+            continue
+        return age_ms >= every_ms
+    return True
+
+
 class Minimum(NamedTuple):
     """What a statute asks to be kept."""
 

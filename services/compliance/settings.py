@@ -30,8 +30,13 @@ class RecordsSettings:
     longest_retry_seconds: float = 300.0
     """An erasure that could not be completed is tried again after 1 second, then 2, 4, ... at most this."""
 
+    retention_tenants: tuple[str, ...] = ()
+    """Tenants for whom the retention job runs by itself. None: only when it is asked for."""
+    retention_hours: float = 24.0
+    """How often."""
+
     def __post_init__(self) -> None:
-        for name in ("sweep_seconds", "erase_timeout", "longest_retry_seconds"):
+        for name in ("sweep_seconds", "erase_timeout", "longest_retry_seconds", "retention_hours"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is above 0")
 

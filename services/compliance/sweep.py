@@ -24,6 +24,8 @@ _MOST = 16
 _BREACH_SOON_MS = 12 * 3_600_000
 """How long before the end of a breach's period people are reminded."""
 _LEDGER_EVERY_S = 2.0
+_RETENTION_EVERY_S = 60.0
+"""How often it is looked whether the retention job is due."""
 _OUTBOX_LEASE_MS = 10_000
 _LONGEST_DELAY_MS = 60_000
 
@@ -38,6 +40,7 @@ class Sweep:
         fulfilment: Fulfilment,
         peers: Peers,
         facts: Callable[[], Awaitable[tuple[Facts, ...]]],
+        retain: Callable[[], Awaitable[None]],
         seconds: float,
         clock: Clock,
         telemetry: Telemetry,
@@ -47,6 +50,7 @@ class Sweep:
         self._fulfilment = fulfilment
         self._peers = peers
         self._facts = facts
+        self._retain = retain
         self._seconds = seconds
         self._clock = clock
         self._log = telemetry.logger("sweep")
@@ -61,7 +65,9 @@ class Sweep:
     async def run(self) -> None:
         """Everything that is due, for ever."""
         await asyncio.gather(
-            self._every(self._seconds, self.once), self._every(_LEDGER_EVERY_S, self._ledger)
+            self._every(self._seconds, self.once),
+            self._every(_LEDGER_EVERY_S, self._ledger),
+            self._every(_RETENTION_EVERY_S, self._retain),
         )
 
     async def stop(self) -> None:

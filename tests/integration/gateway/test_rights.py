@@ -27,6 +27,7 @@ from services.common.client import ClientSettings, connect
 from services.common.db import Database
 from services.common.telemetry import Telemetry, TelemetrySettings
 from services.compliance.store_records import RecordStore
+from tests.fakes import until
 from tests.records import PACKS, Ingest, served_records
 from usher.alerts.v1 import alerts_pb2
 from usher.compliance.v1 import compliance_pb2, compliance_pb2_grpc, records_pb2
@@ -235,6 +236,23 @@ async def test_retention_tells_first_and_reports_what_it_did(opened: Opened) -> 
     assert [asked.dry_run for asked in opened.ingest.retained] == [True, False]
     runs = (await opened.get("retention/runs"))["runs"]
     assert {run["run_id"] for run in runs} == {dry["run_id"], done["run_id"]}
+
+
+async def test_retention_runs_by_itself_once_a_day_for_the_tenants_that_want_it(short_tmp_path: Path) -> None:
+    async with served_records(short_tmp_path, retention_tenants=("dev",)) as served:
+        store = RecordStore(served.database)
+        read = served.database.read
+
+        async def noted() -> list[tuple[str, str]]:
+            return [(one.actor, one.action) for one, _ in await read(store.audit_entries, 0, 100)]
+
+        async def is_noted() -> bool:
+            return bool(await noted())
+
+        await until(is_noted, 60)
+        assert await noted() == [("schedule", "compliance.RunRetention")]
+        assert [(run.dry_run, run.failure) for run in await read(store.runs, "dev")] == [(False, "")]
+        assert [asked.tenant for asked in served.ingest.retained] == ["dev"]
 
 
 async def test_a_retention_run_that_fails_is_kept_and_arrives_at_alerts(opened: Opened) -> None:
