@@ -252,15 +252,15 @@ def tell_more(mesh: Mesh) -> None:
             )
         answer = labels_pb2_grpc.LabelServiceStub(channel).RecordLabels(labels, timeout=20)
         assert {one.status for one in answer.results} == {labels_pb2.LABEL_STATUS_RECORDED}
-        for kind, name in (
-            (lists_pb2.LISTED_ENTITY_USER, USER),
-            (lists_pb2.LISTED_ENTITY_DEVICE, "another-device"),
-        ):
-            entry = lists_pb2.ListEntry(
-                kind=lists_pb2.LIST_KIND_ALLOW, entity_kind=kind, entity=name, reason="a test", actor="desk"
-            )
-            stub = lists_pb2_grpc.ListServiceStub(channel)
-            stub.SetListEntry(lists_pb2.SetListEntryRequest(tenant=TENANT, entry=entry), timeout=20)
+        entry = lists_pb2.ListEntry(
+            kind=lists_pb2.LIST_KIND_ALLOW,
+            entity_kind=lists_pb2.LISTED_ENTITY_USER,
+            entity=USER,
+            reason="a test",
+            actor="desk",
+        )
+        wanted = lists_pb2.SetListEntryRequest(tenant=TENANT, entry=entry)
+        lists_pb2_grpc.ListServiceStub(channel).SetListEntry(wanted, timeout=20)
 
 
 def metrics_that_hold(mesh: Mesh, wanted: list[bytes]) -> list[str]:
