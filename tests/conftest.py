@@ -69,6 +69,17 @@ def short_tmp_path() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+_ON_THE_CLOCK = ("integration", "mesh", "browser", "deploy")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with real servers get a second try, named in the summary as RERUN (decision 0124); pure ones never do."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in _ON_THE_CLOCK:
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=1))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With USHER_TEST_DATA set the run is meant to be complete: a test that skips for want of data fails."""

@@ -481,7 +481,7 @@ class Front:
         """The decision on an event, once there is one."""
         from services.common.errors import NotFound
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     request = ingest_pb2.GetDecisionRequest(tenant=tenant, event_id=event_id)

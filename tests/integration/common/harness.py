@@ -90,7 +90,7 @@ def method(channel: Any, name: str) -> Any:
     return channel.unary_unary(f"/{NAME}/{name}")
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
     """Waits for a condition; raises TimeoutError when it does not come true."""
     async with asyncio.timeout(seconds):
         while True:

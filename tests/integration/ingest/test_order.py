@@ -124,7 +124,7 @@ async def test_draining_leaves_the_inbox_to_the_next_process(mesh: FakeMesh, sql
         front.app._shards.close()
         await take()
         assert not front.app._pipeline._under_way
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await front.app.drain()
         assert await front.app._store.database.read(front.app._store.inbox_rows, list(range(64)), 100)
     mesh.scoring.delay = 0.0
