@@ -20,10 +20,12 @@ from services.fraud.memory import NOTHING_KNOWN, Memory, Sighting, pack_place
 from services.fraud.parameters import shipped
 from services.fraud.ringbook import RingBook
 from services.fraud.store import RingStore
+from services.fraud.store_outcomes import OutcomeStore
 from services.fraud.store_redis import RedisMemory
 from services.fraud.store_snapshot import SnapshotMemory
 from services.fraud.store_subject import FraudSubjects
 from tests.sightings import make_sighting
+from usher.fraud.v1 import fraud_pb2
 
 NOON = 1_795_348_800_000  # 2026-11-22T12:00:00Z
 TENANT = "acme"
@@ -238,3 +240,63 @@ async def test_an_older_snapshot_is_cleaned_at_the_start(tmp_path: Path, databas
     assert not any((await restarted.remaining(Subject(TENANT, users[0]))).values())
     assert await again.holds(TENANT, users[1], frozenset()) > 0
     await again.close()
+
+
+async def test_what_turned_out_of_an_account_is_told_and_erased_and_of_others_stays(
+    tmp_path: Path, database: Database
+) -> None:
+    memory = SnapshotMemory(tmp_path / "outcomes", interval=3600)
+    await memory.open()
+    store = RingStore(database, ManualClock(NOON))
+    await database.run(store.open)
+    book = RingBook(memory, store, database)
+    subjects = FraudSubjects(memory, store, book, database, ErasedRows(database))
+    await subjects.start()
+    outcomes = OutcomeStore(database)
+    fraud, innocent = fraud_pb2.OUTCOME_VERDICT_FRAUD, fraud_pb2.OUTCOME_VERDICT_INNOCENT
+    await database.run(
+        outcomes.record,
+        [
+            fraud_pb2.Outcome(
+                tenant=tenant,
+                user_id=user,
+                event_id=event,
+                verdict=verdict,
+                mature_ms=mature,
+                position=position,
+            )
+            for position, (tenant, user, event, verdict, mature) in enumerate(
+                [
+                    (TENANT, ANNA, "ev-a1", fraud, NOON + 2),
+                    (TENANT, ANNA, "", innocent, NOON + 1),
+                    (TENANT, BOB, "ev-b1", fraud, NOON),
+                    ("other", ANNA, "ev-a1", fraud, NOON),
+                ],
+                start=1,
+            )
+        ],
+        4,
+    )
+    anna = Subject(TENANT, ANNA)
+    told = {name: rows async for name, rows in subjects.export(anna, b"")}  # type: ignore[misc]
+    assert told == {
+        "outcomes": [
+            {"verdict": "OUTCOME_VERDICT_INNOCENT", "final_from_ms": NOON + 1},
+            {"verdict": "OUTCOME_VERDICT_FRAUD", "final_from_ms": NOON + 2},
+        ]
+    }
+    assert (await subjects.remaining(anna))["outcomes"] == 2
+
+    erased = await subjects.erase(anna, KEY, Entry(1, subject_of(KEY, TENANT, ANNA), NOON + 3, "er_1"))
+
+    assert erased.erased == {"outcomes": 2}
+    assert not any((await subjects.remaining(anna)).values())
+    assert [part async for part in subjects.export(anna, b"")] == []
+    assert sorted(await database.read(outcomes.accounts)) == [(TENANT, BOB), ("other", ANNA)]
+    # An older copy of the rows names her again; the ledger, applied again, takes her out and nobody else.
+    late = fraud_pb2.Outcome(tenant=TENANT, user_id=ANNA, verdict=fraud, mature_ms=NOON, position=5)
+    await database.run(outcomes.record, [late], 5)
+    entry = Entry(1, subject_of(KEY, TENANT, ANNA), NOON + 3, "er_1")
+    assert await subjects.reapply(KEY, [entry], True) == {"accounts": 1}
+    assert sorted(await database.read(outcomes.accounts)) == [(TENANT, BOB), ("other", ANNA)]
+    await memory.close()
