@@ -597,7 +597,7 @@ def quiet_telemetry(name: str) -> Telemetry:
     return Telemetry(name, TelemetrySettings(log_level="ERROR", sample_ratio=0.0), None)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
     """Waits for a condition; raises TimeoutError when it does not come true."""
     async with asyncio.timeout(seconds):
         while True:

@@ -121,7 +121,7 @@ def batches(events: Sequence[event_pb2.Event], size: int) -> Iterator[Sequence[e
         yield events[start : start + size]
 
 
-def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """The first true value of `condition`; fails after `seconds`."""
     end = time.monotonic() + seconds
     while True:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable
 
 from services.common.client import connect
 from services.common.clock import SystemClock
@@ -79,6 +79,9 @@ _FLUSH_S = 0.5
 _MAINTAIN_S = 0.25
 _AUDIT_S = 60.0
 _PARTITIONS_EVERY_S = 3600.0
+_AGAIN_S = 1.0
+_STEADY_S = 5.0
+"""A background task that failed is well again once it has run for this long; above the pause before it is begun again."""
 
 
 class Ingest:
@@ -229,6 +232,8 @@ class Ingest:
         """What the server hosts."""
         self.authorise = self._senders.authorise
         self._chores: list[asyncio.Task[None]] = []
+        self._failed_at: dict[str, float] = {}
+        """When a background task last failed (monotonic seconds), by its name."""
 
     async def __aenter__(self) -> Ingest:
         first = self._settings.policy_set
@@ -240,21 +245,21 @@ class Ingest:
         await self._database.run(self._store.maintain, self._clock.now_ms())
         await self._shards.start()
         await self._backlog.measure()
-        chores = (
-            self._flush(),
-            self._maintain(),
-            self._outbox.run(),
-            self._outcomes.run(),
-            self._policy.run(),
-            self._lists.run(),
-            self._proposals.run(),
-            self._shards.run(),
-            self._failures.run(),
-            self._places.run(),
-            self._erased.run(),
-            self._audit(),
-            self._backlog.run(),
-            self._senders.run(),
+        chores: tuple[Callable[[], Awaitable[None]], ...] = (
+            self._flush,
+            self._maintain,
+            self._outbox.run,
+            self._outcomes.run,
+            self._policy.run,
+            self._lists.run,
+            self._proposals.run,
+            self._shards.run,
+            self._failures.run,
+            self._places.run,
+            self._erased.run,
+            self._audit,
+            self._backlog.run,
+            self._senders.run,
         )
         self._chores = [asyncio.create_task(self._watched(chore)) for chore in chores]
         return self
@@ -282,6 +287,11 @@ class Ingest:
                 raise FailedPrecondition(
                     "CHORE_ENDED", "a background task of ingest has ended; restart the process"
                 )
+        for name, failed_at in self._failed_at.items():
+            if time.monotonic() - failed_at < _STEADY_S:
+                raise FailedPrecondition(
+                    "CHORE_FAILED", f"the background task {name} fails and is begun again; its log says why"
+                )
 
     async def drain(self) -> None:
         """Finishes what is under way and writes what is gathered. What waits in the inbox stays there."""
@@ -292,15 +302,17 @@ class Ingest:
         await self._ledger.flush()
         await self._senders.flush()
 
-    async def _watched(self, chore: Coroutine[Any, Any, None]) -> None:
-        try:
-            await chore
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            # Health turns NOT_SERVING when a chore has ended; here is why.
-            self._log.exception("a background task ended")
-            raise
+    async def _watched(self, chore: Callable[[], Awaitable[None]]) -> None:
+        """Runs a background task for ever: what fails for a reason that it did not foresee is begun again."""
+        name = chore.__qualname__
+        while True:
+            try:
+                await chore()
+            except Exception:  # noqa: BLE001 - told below, and in health
+                # Health turns NOT_SERVING until it has run for a while; here is why.
+                self._failed_at[name] = time.monotonic()
+                self._log.exception("a background task failed; it is begun again", extra={"task": name})
+                await asyncio.sleep(_AGAIN_S)
 
     async def _audit(self) -> None:
         """Raises an alert for every tenant whose books do not balance."""

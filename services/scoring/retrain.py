@@ -32,7 +32,7 @@ import orjson
 
 from services.common import feedback_policy
 from services.common.client import grpc_target
-from services.common.config import load
+from services.common.config import ConfigError, load
 from services.common.errors import UsherError, from_rpc_error
 from services.common.policy import Part, PolicySet, read_policy_set, write_policy_set
 from services.common.transport import (
@@ -477,7 +477,7 @@ def main() -> int:
     except UsherError as error:
         print(f"usher: {error.message} ({error.reason})", file=sys.stderr)
         return 2
-    except (ValueError, OSError) as error:
+    except (ConfigError, ValueError, OSError) as error:
         print(f"usher: {error}", file=sys.stderr)
         return 2
     sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE))

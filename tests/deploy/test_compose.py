@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import io
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +146,30 @@ def test_sinks_and_sources_are_optional_and_their_arguments_are_known(name: str)
     assert {f"/run/secrets/{secret}" for secret in service["secrets"]} <= named
     # A source settles what it has read within 20 s.
     assert int(service["stop_grace_period"].removesuffix("s")) >= command.options.get("timeout", 25)
+
+
+def test_retraining_is_optional_and_speaks_as_scoring(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = compose()["services"]["retrain"]
+    assert service["profiles"] == ["retrain"]
+    assert service["build"]["args"]["LOCK"] == "train.lock"
+    assert (DEPLOY.parent / "requirements" / "train.lock").is_file()
+    assert service["restart"] == "no"
+    assert "ports" not in service
+    assert service["read_only"] is True
+    folders = {path: source for source, path, *_ in (one.split(":") for one in service["volumes"])}
+    module, *given = service["command"][2:]
+    options = dict(one.lstrip("-").split("=", 1) for one in given if "=" in one)
+    for option in ("policy-dir", "models"):
+        assert folders[options[option]] in compose()["volumes"]
+    assert folders["/var/run/usher/tls"] == "./secrets/scoring"
+    # The process takes these arguments and this environment: it gets as far as its certificate, which is not there.
+    monkeypatch.setattr(sys, "argv", [module, *given])
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    for name, value in service["environment"].items():
+        monkeypatch.setenv(name, value.replace("/var/run/usher/tls", str(tmp_path)))
+    told = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", told)
+    assert importlib.import_module(module).main() == 2
+    assert str(tmp_path) in told.getvalue()

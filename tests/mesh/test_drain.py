@@ -30,7 +30,7 @@ from tests.scenarios import (
 )
 from usher.ingest.v1 import ingest_pb2
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("mesh-drain")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("mesh-drain")]
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +212,9 @@ def test_an_unexpected_exception_reaches_no_client_with_its_text(mesh: Mesh) -> 
             assert result.status == ingest_pb2.EVENT_STATUS_REFUSED
             assert not [word for word in OURS if word in str(result)]
             assert "no such table" in mesh.process("ingest").tail(20_000)
+        until(lambda: http.get("/healthz").status_code == 200)
         answers(front, event("whole"))
-        assert http.get("/api/v1/accounting").status_code == 200
+        until(lambda: http.get("/api/v1/accounting").status_code == 200)
     http.close()
 
 

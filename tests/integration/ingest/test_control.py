@@ -8,6 +8,7 @@ import contextlib
 import pytest
 
 from services.common.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable, UsherError
+from services.ingest import app
 from tests.fakes import TENANT, FakeMesh, Front, event, now_ms, running_ingest, tiny_policy_set, until
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
@@ -404,6 +405,43 @@ async def test_health_needs_a_database_and_no_other_service(mesh: FakeMesh, sqli
         with pytest.raises(FailedPrecondition) as refused:
             await front.app.healthy()
         assert refused.value.reason == "CHORE_ENDED"
+
+
+async def test_a_background_task_that_fails_is_begun_again(
+    mesh: FakeMesh, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did not foresee (here: a table that is away for a while) costs health for a while, not the process."""
+    monkeypatch.setattr(app, "_AGAIN_S", 0.02)
+    monkeypatch.setattr(app, "_STEADY_S", 1.0)
+
+    async def refused() -> str:
+        try:
+            await front.app.healthy()
+        except FailedPrecondition as error:
+            return f"{error.reason}: {error.message}"
+        return ""
+
+    async def failing() -> bool:
+        return (await refused()).startswith("CHORE_FAILED: the background task Lists.run")
+
+    async def well() -> bool:
+        return not await refused()
+
+    async with running_ingest(sqlite_url, mesh) as front:
+        refresh, calls = front.app._lists.refresh, 0
+
+        async def away() -> None:
+            nonlocal calls
+            calls += 1
+            if calls < 4:
+                raise RuntimeError("no such table")
+            await refresh()
+
+        monkeypatch.setattr(front.app._lists, "refresh", away)
+        await until(failing)
+        await until(lambda: calls >= 5)
+        await until(well)
+        assert not any(chore.done() for chore in front.app._chores)
 
 
 async def test_accounting_of_all_tenants_is_by_name(mesh: FakeMesh, sqlite_url: str) -> None:
