@@ -13,10 +13,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.common import signed
+from services.common.background import Background
 from services.common.clock import Clock
 from services.common.db import Database
 from services.common.erased import KEY_BYTES, ErasedRows
-from services.common.errors import FailedPrecondition, PolicySetUnknown, Unavailable
+from services.common.errors import PolicySetUnknown, Unavailable
 from services.common.policy import PolicySetCache
 from services.common.server import Service
 from services.common.shipped import shipped_policy_set
@@ -145,7 +146,7 @@ class Records:
                 "EvidenceService",
             ),
         ]
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(telemetry.logger("sweep"))
 
     @property
     def services(self) -> list[Service]:
@@ -173,23 +174,20 @@ class Records:
             await self._own.reapply(self._key, missing, complete=True)
         if self._database.dialect == "sqlite":
             await run(self._store.wake, self._clock.now_ms())
-        self._task = asyncio.create_task(self._sweep.run())
+        self._background.start(self._sweep.tasks())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._background.stop()
         await self._sweep.stop()
         await self._peers.close()
 
     async def healthy(self) -> None:
-        """Returns when requests can be taken in. Raises Unavailable, FailedPrecondition (CHORE_ENDED)."""
+        """Returns when requests can be taken in. Raises Unavailable (ERASURES_BEHIND, CHORE_FAILED), FailedPrecondition."""
         await self._database.ping()
         if self._rows.restored:
             raise Unavailable("ERASURES_BEHIND", "the erasure ledger is not applied yet")
-        if self._task is not None and self._task.done():
-            raise FailedPrecondition("CHORE_ENDED", "the worker of compliance has ended; restart the process")
+        self._background.check()
 
 
 def _keys(

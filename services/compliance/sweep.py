@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from prometheus_client import Counter
 
@@ -31,7 +32,7 @@ _LONGEST_DELAY_MS = 60_000
 
 
 class Sweep:
-    """Runs until it is cancelled."""
+    """What compliance does by itself."""
 
     def __init__(
         self,
@@ -62,13 +63,13 @@ class Sweep:
             registry=telemetry.registry,
         )
 
-    async def run(self) -> None:
-        """Everything that is due, for ever."""
-        await asyncio.gather(
-            self._every(self._seconds, self.once),
-            self._every(_LEDGER_EVERY_S, self._ledger),
-            self._every(_RETENTION_EVERY_S, self._retain),
-        )
+    def tasks(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Everything that is due, each for ever."""
+        return {
+            "requests": partial(self._every, self._seconds, self.once),
+            "ledger": partial(self._every, _LEDGER_EVERY_S, self._ledger),
+            "retention": partial(self._every, _RETENTION_EVERY_S, self._retain),
+        }
 
     async def stop(self) -> None:
         """Ends the erasures under way; they are taken up again."""

@@ -14,9 +14,10 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+from services.common.background import Background
 from services.common.clock import Clock, SystemClock
 from services.common.db import Database
-from services.common.errors import NotFound, Unavailable, UsherError
+from services.common.errors import NotFound, UsherError
 from services.fraud.memory import HARD, Component, Memory, Observation
 from services.fraud.parameters import RingParameters
 from services.fraud.rings import find_rings
@@ -57,7 +58,7 @@ class RingBook:
         self._clock = clock or SystemClock()
         self._outcomes = OutcomeStore(database)
         self._confirmed: dict[str, frozenset[str]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(_log)
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._refreshing = asyncio.Lock()
 
@@ -108,12 +109,11 @@ class RingBook:
     async def start(self) -> None:
         """Reads who turned out to be fraud, and goes on doing so beside everything else."""
         await self.renew()
-        self._task = asyncio.create_task(self._run(), name="fraud outcomes")
+        self._background.start({"outcomes": self._run})
 
     def check(self) -> None:
-        """Raises Unavailable (OUTCOMES_STOPPED) where the outcomes are not read any more."""
-        if self._task is not None and self._task.done():
-            raise Unavailable("OUTCOMES_STOPPED", "outcomes are not read any more; restart the process")
+        """Raises Unavailable (CHORE_FAILED) while the outcomes cannot be read for a reason that nobody foresaw."""
+        self._background.check()
 
     async def _run(self) -> None:
         while True:

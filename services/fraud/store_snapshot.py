@@ -8,7 +8,6 @@ is refused, kept aside as `*.corrupt`, and the memory starts empty: it then answ
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 import orjson
 
+from services.common.background import Background
 from services.common.errors import Unavailable
 from services.fraud.forget import SubjectMemory
 from services.fraud.memory_process import SHARDS, TABLES
@@ -42,7 +42,7 @@ class SnapshotMemory(SubjectMemory):
         super().__init__(capacity)
         self._path = directory / FILE_NAME
         self._interval = interval
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(_log)
         self._saving = asyncio.Lock()
 
     async def open(self) -> None:
@@ -56,21 +56,19 @@ class SnapshotMemory(SubjectMemory):
         finally:
             if collecting:
                 gc.enable()
-        self._task = asyncio.create_task(self._run(), name="fraud snapshots")
+        self._background.start({"snapshots": self._run})
 
     async def close(self) -> None:
         """Saves a last snapshot."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        if self._background.running:
+            await self._background.stop()
             await self.save()
 
     async def healthy(self) -> None:
-        """Raises Unavailable (SNAPSHOTS_STOPPED) where no snapshots are written any more."""
-        if self._task is None or self._task.done():
+        """Raises Unavailable: SNAPSHOTS_STOPPED where the memory is not open, CHORE_FAILED while saving it fails."""
+        if not self._background.running:
             raise Unavailable("SNAPSHOTS_STOPPED", "the memory is not open")
+        self._background.check()
 
     async def save(self) -> None:
         """Writes a snapshot. Copies a shard at a time on the event loop; files and JSON are a thread's work."""
@@ -103,7 +101,7 @@ class SnapshotMemory(SubjectMemory):
         """As the memory in process; the saved snapshot is replaced, and one that was refused is removed."""
         taken = await super().forget(tenant, account, event_ids)
         await asyncio.to_thread(self._path.with_name(FILE_NAME + ".corrupt").unlink, missing_ok=True)
-        if self._task is not None:
+        if self._background.running:
             await self.save()
         return taken
 

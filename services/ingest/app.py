@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 
+from services.common.background import Background
 from services.common.client import connect
 from services.common.clock import SystemClock
 from services.common.db import open_database
@@ -79,9 +78,6 @@ _FLUSH_S = 0.5
 _MAINTAIN_S = 0.25
 _AUDIT_S = 60.0
 _PARTITIONS_EVERY_S = 3600.0
-_AGAIN_S = 1.0
-_STEADY_S = 5.0
-"""A background task that failed is well again once it has run for this long; above the pause before it is begun again."""
 
 
 class Ingest:
@@ -231,9 +227,7 @@ class Ingest:
         ]
         """What the server hosts."""
         self.authorise = self._senders.authorise
-        self._chores: list[asyncio.Task[None]] = []
-        self._failed_at: dict[str, float] = {}
-        """When a background task last failed (monotonic seconds), by its name."""
+        self._background = Background(self._log)
 
     async def __aenter__(self) -> Ingest:
         first = self._settings.policy_set
@@ -245,29 +239,28 @@ class Ingest:
         await self._database.run(self._store.maintain, self._clock.now_ms())
         await self._shards.start()
         await self._backlog.measure()
-        chores: tuple[Callable[[], Awaitable[None]], ...] = (
-            self._flush,
-            self._maintain,
-            self._outbox.run,
-            self._outcomes.run,
-            self._policy.run,
-            self._lists.run,
-            self._proposals.run,
-            self._shards.run,
-            self._failures.run,
-            self._places.run,
-            self._erased.run,
-            self._audit,
-            self._backlog.run,
-            self._senders.run,
+        self._background.start(
+            {
+                "flush": self._flush,
+                "maintain": self._maintain,
+                "outbox": self._outbox.run,
+                "outcomes": self._outcomes.run,
+                "policy": self._policy.run,
+                "lists": self._lists.run,
+                "proposals": self._proposals.run,
+                "shards": self._shards.run,
+                "failures": self._failures.run,
+                "places": self._places.run,
+                "erasures": self._erased.run,
+                "audit": self._audit,
+                "backlog": self._backlog.run,
+                "senders": self._senders.run,
+            }
         )
-        self._chores = [asyncio.create_task(self._watched(chore)) for chore in chores]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for chore in self._chores:
-            chore.cancel()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._background.stop()
         await asyncio.to_thread(self._shards.release)
         for channel in self._channels:
             await channel.close()
@@ -282,16 +275,7 @@ class Ingest:
         self._erased.check()
         if not self._policy.policy_set:
             raise FailedPrecondition("NO_POLICY_SET", "no policy set is in force")
-        for chore in self._chores:
-            if chore.done():
-                raise FailedPrecondition(
-                    "CHORE_ENDED", "a background task of ingest has ended; restart the process"
-                )
-        for name, failed_at in self._failed_at.items():
-            if time.monotonic() - failed_at < _STEADY_S:
-                raise FailedPrecondition(
-                    "CHORE_FAILED", f"the background task {name} fails and is begun again; its log says why"
-                )
+        self._background.check()
 
     async def drain(self) -> None:
         """Finishes what is under way and writes what is gathered. What waits in the inbox stays there."""
@@ -301,18 +285,6 @@ class Ingest:
         await self._outbox.settle()
         await self._ledger.flush()
         await self._senders.flush()
-
-    async def _watched(self, chore: Callable[[], Awaitable[None]]) -> None:
-        """Runs a background task for ever: what fails for a reason that it did not foresee is begun again."""
-        name = chore.__qualname__
-        while True:
-            try:
-                await chore()
-            except Exception:  # noqa: BLE001 - told below, and in health
-                # Health turns NOT_SERVING until it has run for a while; here is why.
-                self._failed_at[name] = time.monotonic()
-                self._log.exception("a background task failed; it is begun again", extra={"task": name})
-                await asyncio.sleep(_AGAIN_S)
 
     async def _audit(self) -> None:
         """Raises an alert for every tenant whose books do not balance."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Self
 
 from prometheus_client import Gauge
 
+from services.common.background import Background
 from services.common.client import connect
 from services.common.clock import SystemClock
 from services.common.errors import UsherError
@@ -42,17 +42,15 @@ class Drifting:
             "Decisions of the policy set in use whose factors could not be computed, since it was loaded.",
             registry=telemetry.registry,
         ).set_function(lambda: engine.unexplained if (engine := engines.newest()) else 0)
-        self._task: asyncio.Task[None] | None = None
+        # Not in health: scoring decides whether or not drift can be told.
+        self._background = Background(self._log)
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
+        self._background.start({"drift": self._run})
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._background.stop()
         if self._channel is not None:
             await self._channel.close()
 

@@ -162,7 +162,7 @@ async def test_a_channel_that_hangs_delays_no_other() -> None:
 
 async def test_the_loop_wakes_when_told_and_delivers_once_more_when_stopped() -> None:
     store, channel = MemoryStore([]), Recorder()
-    loop = deliverer(store, channel, poll_seconds=30.0)
+    loop = deliverer(store, channel, poll_seconds=3600.0)
     loop.start()
     await asyncio.sleep(0)
     store.due.append(delivery(1))
