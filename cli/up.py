@@ -109,6 +109,7 @@ def mesh(home: Home, run: Path, port: int, policy_set: str, environment: Mapping
     gateway_env["USHER_GATEWAY_COMPLIANCE_TARGET"] = f"unix:{sockets['compliance']}"
     gateway_env["USHER_GATEWAY_ALERTS_TARGET"] = f"unix:{sockets['alerts']}"
     gateway_env["USHER_GATEWAY_FRAUD_TARGET"] = f"unix:{sockets['fraud']}"
+    gateway_env["USHER_GATEWAY_SCORING_TARGET"] = f"unix:{sockets['scoring']}"
     gateway_env["USHER_GATEWAY_HOST"] = HOST
     gateway_env["USHER_GATEWAY_PORT"] = str(port)
     programs.append(

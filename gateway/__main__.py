@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 
-from gateway import alerts, auditors, breaches, consents, enforcement, fraud, rights
+from gateway import alerts, auditors, breaches, consents, enforcement, fraud, rights, scoring
 from gateway.app import IDEMPOTENT, create_app
 from gateway.serving import GatewayServer
 from gateway.settings import GatewaySettings
@@ -39,6 +39,7 @@ async def main() -> None:
                 (settings.compliance, _COMPLIANCE),
                 (settings.alerts, alerts.IDEMPOTENT),
                 (settings.fraud, fraud.IDEMPOTENT),
+                (settings.scoring, scoring.IDEMPOTENT),
             )
         ]
         app = create_app(settings, ingest, telemetry, *others)

@@ -31,6 +31,7 @@ from gateway import (
     live,
     rights,
     schemas,
+    scoring,
     senders,
 )
 from gateway.audited import Audited
@@ -101,6 +102,7 @@ def create_app(
     compliance_channel: grpc.aio.Channel | None = None,
     alerts_channel: grpc.aio.Channel | None = None,
     fraud_channel: grpc.aio.Channel | None = None,
+    scoring_channel: grpc.aio.Channel | None = None,
 ) -> FastAPI:
     """Returns the application. `app.state.readiness` is where the drain begins.
 
@@ -358,6 +360,8 @@ def create_app(
         alerts.add_routes(app, settings, alerts_channel, tenant_of, readiness.ending)
     if fraud_channel is not None:
         fraud.add_routes(app, settings, fraud_channel, tenant_of)
+    if scoring_channel is not None:
+        scoring.add_routes(app, settings, scoring_channel, ingest_channel, tenant_of)
 
     app.openapi = lambda: schemas.document(app)  # type: ignore[method-assign]
     return app

@@ -26,6 +26,8 @@ class GatewaySettings:
     """Where alerts is; without it the routes of alerts and incidents are not there."""
     fraud: ClientSettings | None = None
     """Where fraud is; without it the routes of rings and addresses are not there."""
+    scoring: ClientSettings | None = None
+    """Where scoring is; without it the routes of drift, segments and features are not there."""
     host: str = "127.0.0.1"
     """Address to listen on: loopback only, as nothing here authenticates callers."""
     port: int = 8000

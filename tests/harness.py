@@ -207,6 +207,7 @@ class Mesh:
             own["USHER_GATEWAY_COMPLIANCE_TARGET"] = ",".join(f"unix:{s}" for s in sockets["compliance"])
             own["USHER_GATEWAY_ALERTS_TARGET"] = ",".join(f"unix:{s}" for s in sockets["alerts"])
             own["USHER_GATEWAY_FRAUD_TARGET"] = ",".join(f"unix:{s}" for s in sockets["fraud"])
+            own["USHER_GATEWAY_SCORING_TARGET"] = ",".join(f"unix:{s}" for s in sockets["scoring"])
             log = folder / "gateway.log"
             self.processes["gateway"] = [
                 Process("gateway", "gateway", self.run / "none", own, log, self.http)

@@ -108,6 +108,38 @@ def test_it_loads_without_a_complaint(page: Page) -> None:
     assert page.complaints() == []
 
 
+def test_drift_is_told_when_asked_for(page: Page) -> None:
+    panel = page.of("drift-panel")
+    assert page.of("drift").text == ""
+    panel.find_element(By.TAG_NAME, "summary").click()
+    page.until(lambda: "rows counted, and 2,000 are needed" in page.of("drift").text, 60)
+    assert page.complaints() == []
+
+
+def test_drift_is_drawn_as_a_table(page: Page) -> None:
+    """What the panel makes of an answer, without the 8,000 events that a real one takes."""
+    answer = {
+        "policy_set": "ps_1",
+        "rows": "3000",
+        "has_snapshot": True,
+        "columns": [
+            {"name": "events_1h", "psi": 0.4},
+            {"name": "score:<b>", "psi": 0.12},
+            {"name": "hour_sin", "psi": 0.01},
+        ],
+    }
+    rows = page.browser.execute_async_script(
+        "const [answer, done] = arguments;"
+        "import('/static/live/panels.js').then((panels) => {"
+        "  const place = document.createElement('div');"
+        "  place.append(...panels.drift(answer));"
+        "  done([...place.querySelectorAll('tbody tr')].map((row) => row.textContent)); });",
+        answer,
+    )
+    assert rows == ["events 1h moved much0.400", "score:<b> moved0.120", "hour sin 0.010"]
+    assert page.complaints() == []
+
+
 def test_the_form_begins_with_the_original_sample(page: Page) -> None:
     event = page.event()
     moment = datetime.fromisoformat(event.pop("timestamp"))

@@ -25,7 +25,7 @@ from tests.deploy.manifests import (
 )
 
 CLIENTS = ("sink-kafka", "sink-redis", "sink-webhook", "source-kafka", "source-redis")
-ASKED_BY_GATEWAY = ("ingest", "compliance", "fraud", "alerts")
+ASKED_BY_GATEWAY = ("ingest", "compliance", "scoring", "fraud", "alerts")
 """Services that the gateway, on the loopback of the machine, reaches through a published port."""
 
 

@@ -178,7 +178,7 @@ def test_targets_are_services_over_tls(overlay: str, tmp_path: Path) -> None:
     found = processes(overlay)
     for caller, callees in {
         "ingest": set(SERVICES) - {"ingest"},
-        "gateway": {"ingest", "compliance"},
+        "gateway": set(SERVICES),
     }.items():
         settings = found[caller].load(with_files(found[caller], tmp_path))
         for callee in callees:

@@ -88,6 +88,11 @@ export function decision(eventId) {
   return json(`/api/v1/decisions/${encodeURIComponent(eventId)}`);
 }
 
+/** How far features and scores have moved from the training of the model in use. */
+export function drift() {
+  return json("/api/v1/scoring/drift");
+}
+
 /** The tenant's books; null while it has none. */
 export async function books() {
   return (await json("/api/v1/accounting")).accounts[0] ?? null;

@@ -9,6 +9,7 @@ import { fresh, PRESETS, traffic } from "./sample.js";
 const HELD = 100;
 const BOOKS_EVERY_MS = 2_000;
 const SEND_EVERY_MS = 3_000;
+const DRIFT_EVERY_MS = 30_000;
 const LONGEST_RETRY_MS = 8_000;
 /** After a longer gap the list begins anew, rather than replaying everything that was missed. */
 const GAP_MS = 60_000;
@@ -144,6 +145,7 @@ function goOn() {
   state.after = null;
   connect();
   readBooks();
+  readDrift();
 }
 
 function connection(kind, text) {
@@ -276,6 +278,21 @@ async function readBooks() {
   }
   clearTimeout(booksTimer);
   booksTimer = setTimeout(readBooks, BOOKS_EVERY_MS);
+}
+
+let driftTimer = 0;
+
+/** Reads drift while its panel is open. */
+async function readDrift() {
+  clearTimeout(driftTimer);
+  if (document.hidden || state.locked || !byId("drift-panel").open) return;
+  try {
+    byId("drift").replaceChildren(...panels.drift(await api.drift()));
+  } catch (error) {
+    byId("drift").replaceChildren(el("p", { class: "note" }, `Not known: ${error.message}`));
+  }
+  clearTimeout(driftTimer);
+  driftTimer = setTimeout(readDrift, DRIFT_EVERY_MS);
 }
 
 // --- sample traffic -------------------------------------------------------------------------------------
@@ -420,8 +437,10 @@ document.addEventListener("visibilitychange", () => {
   } else {
     connect();
     readBooks();
+    readDrift();
   }
 });
+byId("drift-panel").addEventListener("toggle", readDrift);
 
 byId("sign-in").addEventListener("submit", (submit) => {
   submit.preventDefault();

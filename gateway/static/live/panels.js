@@ -1,6 +1,6 @@
 // What stands beside the list: the books, the services asked, the time of each stage.
 
-import { count, el, whole } from "./dom.js";
+import { count, el, whole, words } from "./dom.js";
 import { badge } from "./answers.js";
 
 const STAGES = {
@@ -110,6 +110,57 @@ export function stages(decisions) {
       ),
     ),
     el("p", { class: "small muted" }, `Of the last ${count(decisions.length, "decision", "decisions")}; the bar is the 95 %.`),
+  ];
+}
+
+const MOVED = [
+  [0.25, "moved much", "bad"],
+  [0.1, "moved", "warn"],
+];
+const LISTED = 10;
+
+/** Features and scores that moved most from the training of the model in use. */
+export function drift(answer) {
+  if (!answer.has_snapshot) {
+    return [el("p", { class: "empty" }, "Not observed: the card of the model in use tells nothing of its training.")];
+  }
+  if (answer.columns.length === 0) {
+    return [el("p", { class: "empty" }, `Not observed: ${whole(answer.rows)} rows counted, and 2,000 are needed.`)];
+  }
+  const listed = answer.columns.slice(0, LISTED);
+  const most = Math.max(MOVED[0][0], listed[0].psi);
+  const much = answer.columns.filter((column) => column.psi > MOVED[0][0]).length;
+  return [
+    el(
+      "table",
+      { class: "stages" },
+      el(
+        "thead",
+        {},
+        el("tr", {}, el("th", { scope: "col" }, "Feature or score"), el("th", { scope: "col", class: "figure" }, "PSI")),
+      ),
+      el(
+        "tbody",
+        {},
+        listed.map(({ name, psi }) => {
+          const bar = el("span", { class: "bar", "aria-hidden": "true" });
+          bar.style.width = `${Math.max(1, (psi / most) * 100)}%`;
+          const [, text, kind] = MOVED.find(([above]) => psi > above) ?? [0, null, null];
+          return el(
+            "tr",
+            {},
+            el("th", { scope: "row" }, words(name), " ", text === null ? null : badge(text, kind), bar),
+            el("td", { class: "figure" }, psi.toFixed(3)),
+          );
+        }),
+      ),
+    ),
+    el(
+      "p",
+      { class: "small muted" },
+      `Population stability index over ${whole(answer.rows)} rows: ${much} of ${answer.columns.length} above 0.25. `,
+      `Policy set ${answer.policy_set}, as one scoring process sees it.`,
+    ),
   ];
 }
 
