@@ -66,6 +66,7 @@ VIEWER_SENTENCES: Final[dict[int, str]] = {
     _R.REASON_CODE_PASSWORD_SPRAYING: "Many sign-ins failed on the connection that was used.",
     _R.REASON_CODE_GUESSED_FROM_MANY_ADDRESSES: "Sign-ins to your account failed from many places.",
     _R.REASON_CODE_ACCOUNT_SHARING: "Your account is in use in several places at once.",
+    _R.REASON_CODE_ONLY_SHARED: "Nothing else than its use in several places speaks against your account.",
     _R.REASON_CODE_STREAM_LIMIT: "More streams are running than the plan allows.",
     _R.REASON_CODE_CREDENTIAL_RESALE: "Your account is in use in very many places.",
     _R.REASON_CODE_SCRAPING: "Far more titles were opened than anybody can watch.",

@@ -360,6 +360,9 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
     decision_pb2.REASON_CODE_STREAM_LIMIT: lambda v, w: (
         f"{v.count(0, 'stream', 'streams')} at once; the plan allows {v.count(1, 'stream', 'streams')}."
     ),
+    decision_pb2.REASON_CODE_ONLY_SHARED: lambda v, w: (
+        f"Shared use explains all that speaks against the account: the points alone would have said {w[0]}."
+    ),
     decision_pb2.REASON_CODE_CREDENTIAL_RESALE: lambda v, w: (
         f"The account looks sold to strangers: {v.count(0, 'stream', 'streams')} at once "
         f"at {v.count(1, 'place', 'places')}."

@@ -1,7 +1,8 @@
 """The decision: components, threshold, level and outcome of each event of a batch, by columns.
 
 Order of what makes the outcome: the band of the compared sum; limits for what stands alone (COLD, an unconfirmed
-ring, impossible travel); hard rules; limits by class; a rule that forbids the act. Compliance's risk is shown and
+ring, impossible travel, and what the rules' limits explain, as sharing); hard rules; limits by class; a rule that
+forbids the act. Compliance's risk is shown and
 never compared, and nothing about consent is read here. What is missing because a service did not answer counts as
 zero; the outcome that its absence demands, and the reason that says so, are ingest's, which knows of all services.
 """
@@ -73,6 +74,8 @@ class Decided(NamedTuple):
         model_points: anomaly points of the models alone.
         behaviour_points: of the named patterns alone.
         held_cold: where COLD held the outcome down.
+        limit: which of the rules' limits held the outcome down; -1: none.
+        unlimited: the outcome before that limit.
         cold: whether too little is known of the viewer.
         over_limit: whether more devices play than the segment may.
     """
@@ -88,6 +91,8 @@ class Decided(NamedTuple):
     model_points: NDArray[np.floating]
     behaviour_points: NDArray[np.floating]
     held_cold: Bools
+    limit: NDArray[np.int64]
+    unlimited: NDArray[np.int64]
     cold: Bools
     over_limit: Bools
 
@@ -176,6 +181,14 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
         alone = travelled & ((inputs.place_flags & _TELLING) == 0)
         alone &= band(anomaly + segment_points + network_points) == ALLOW
         would_be[alone & (would_be > CAUTION)] = CAUTION
+    limit, unlimited = np.full(n, -1, np.int64), would_be
+    for number, one in enumerate(rules.limits):
+        explained = (would_be > one.at_most) & held[:, one.where].any(axis=1)
+        if explained.any():
+            explained &= ~held[:, one.besides].any(axis=1) & ~one.unless.holds(columns).any(axis=1)
+            explained &= ~np.isin(segment, one.not_of)
+            limit[explained] = number
+            would_be = np.where(explained, one.at_most, would_be)
     fired = held[:, ties:].any(axis=0)
     for number in np.nonzero(fired)[0].tolist():
         rule, holds = rules.patterns.patterns[ties + number], held[:, ties + number]
@@ -185,11 +198,11 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
             held_cold = held_cold | limited
             floor[cold] = min(rule.at_least, CAUTION)
         would_be = np.where(holds, np.maximum(would_be, floor), would_be)
-    limit = rules.session_limit[segment]
+    sessions = rules.session_limit[segment]
     over_limit = (
-        (limit > 0)
+        (sessions > 0)
         & (events.event_class == event_pb2.EVENT_CLASS_PLAYBACK)
-        & (x[:, INDEX["concurrent_streams"]] > limit)
+        & (x[:, INDEX["concurrent_streams"]] > sessions)
     )
     would_be = np.where(over_limit, np.maximum(would_be, CAUTION), would_be)
     would_be = np.minimum(would_be, rules.at_most[events.event_class])
@@ -225,6 +238,8 @@ def decide(rules: Rules, inputs: Inputs) -> Decided:
         model_points=model_points,
         behaviour_points=behaviour_points,
         held_cold=held_cold,
+        limit=limit,
+        unlimited=unlimited,
         cold=cold,
         over_limit=over_limit,
     )

@@ -36,6 +36,9 @@ _GUARDED = frozenset(
         event_pb2.EVENT_CLASS_CREDENTIAL,
     }
 )
+_OUTCOME_NAMES = {
+    number: name.removeprefix("OUTCOME_").lower() for name, number in decision_pb2.Outcome.items()
+}
 _BY_USHER: frozenset[int] = frozenset(
     {decision_pb2.ACTION_KIND_NOTIFY, decision_pb2.ACTION_KIND_OPEN_INCIDENT}
 )
@@ -62,7 +65,7 @@ def speaking(rules: Rules, inputs: Inputs, decided: Decided, evidence: Evidence)
     """Which events have a reason to tell: those above ALLOW, and those where something spoke against it."""
     least = rules.reason_points
     told = decided.would_be > ALLOW
-    told = told | (decided.model_points >= least) | (decided.behaviour_points >= least)
+    told = told | (decided.limit >= 0) | (decided.model_points >= least) | (decided.behaviour_points >= least)
     told |= (inputs.item_flags & decide.LATE) != 0
     told |= decided.segment == decide.SUSPICIOUS
     told |= inputs.events.event_class == 0
@@ -80,8 +83,11 @@ def explain(
     found = _reasons(rules, inputs, decided, evidence, i)
     demanding = _demanding(rules, inputs, decided, i)
     least = rules.reason_points if would_be == ALLOW else 0.0
-    told = [r for r in found if r.points >= least or r.code in demanding or r.code in _INFORMING]
-    told.sort(key=lambda r: (r.code not in demanding, -r.points))
+    # Why the outcome is no less, and why it is no more, come before the points.
+    limited = int(decided.limit[i])
+    first = {*demanding, *([rules.limits[limited].reason] if limited >= 0 else [])}
+    told = [r for r in found if r.points >= least or r.code in first or r.code in _INFORMING]
+    told.sort(key=lambda r: (r.code not in first, -r.points))
     answer = decision_pb2.Decision()
     for reason in told[: rules.most_reasons]:
         answer.reasons.add(
@@ -151,6 +157,9 @@ def _reasons(
         found.append(_Reason(_R.REASON_CODE_NIGHT_ACTIVITY, 0.0, (float(inputs.events.hour[i]),)))
     if decided.held_cold[i]:
         found.append(_Reason(_R.REASON_CODE_COLD, 0.0))
+    if decided.limit[i] >= 0:
+        code = rules.limits[int(decided.limit[i])].reason
+        found.append(_Reason(code, 0.0, (), (_OUTCOME_NAMES[int(decided.unlimited[i])],)))
     if inputs.item_flags[i] & decide.LATE:
         behind = max(int(inputs.observed[i, O.BEHIND]), 0)
         found.append(_Reason(_R.REASON_CODE_LATE, 0.0, (float(behind),)))

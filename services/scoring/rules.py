@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,6 +120,26 @@ class Patterns:
         return found.T
 
 
+class Limit(NamedTuple):
+    """How far the sum may go where one thing explains all that speaks against a viewer.
+
+    Attributes:
+        reason: what is told where it held the outcome down.
+        at_most: the outcome.
+        where: positions of the patterns of which one must hold.
+        besides: positions of the patterns that it does not explain: where one holds, nothing is limited.
+        unless: patterns of one condition each; where one holds, nothing is limited.
+        not_of: segments (usher.decision.v1.Segment) that are not limited.
+    """
+
+    reason: int
+    at_most: int
+    where: NDArray[np.intp]
+    besides: NDArray[np.intp]
+    unless: Patterns
+    not_of: NDArray[np.int64]
+
+
 class SegmentParameters(NamedTuple):
     """What is done with the viewers of a segment.
 
@@ -170,6 +190,8 @@ class Rules(NamedTuple):
     behaviours: int
     networks: int
     ring_points: float
+    limits: tuple[Limit, ...]
+    """In the order in which they are asked; the first that holds speaks."""
     at_most: NDArray[np.int64]
     actions: Mapping[int, tuple[int, ...]]
     address_list_seconds: int
@@ -213,6 +235,10 @@ def _enum(enum: Any, prefix: str, name: str) -> int:
 def outcome(name: str) -> int:
     """Number of an outcome's name without prefix."""
     return _enum(decision_pb2.Outcome, "OUTCOME_", name)
+
+
+def _reason(name: str) -> int:
+    return _enum(decision_pb2.ReasonCode, "REASON_CODE_", name)
 
 
 def _event_class(name: str) -> int:
@@ -274,6 +300,9 @@ class _Reader:
             behaviours=len(behaviour),
             networks=len(network),
             ring_points=float(read["network"]["ring_points"]),
+            limits=tuple(
+                self._limit(entry, (*behaviour, *network, *hard)) for entry in read.get("limits", ())
+            ),
             at_most=at_most,
             actions={outcome(name): self._actions(kinds) for name, kinds in read["actions"].items()},
             address_list_seconds=int(read["address_list_seconds"]),
@@ -336,13 +365,37 @@ class _Reader:
             c.kind == "class" or (c.kind == "feature" and features.NAMES[c.position] in OWN) for c in when
         )
         return Pattern(
-            reason=_enum(decision_pb2.ReasonCode, "REASON_CODE_", entry["reason"]),
+            reason=_reason(entry["reason"]),
             points=float(entry["points"]) if pointed else 0.0,
             when=when,
             own=own,
             values=tuple(self._named(name) for name in entry.get("values", ())),
             at_least=0 if pointed else outcome(entry["at_least"]),
             actions=self._actions(entry.get("actions", [])),
+        )
+
+    def _limit(self, entry: Mapping[str, Any], patterns: Sequence[Pattern]) -> Limit:
+        where = {_reason(name) for name in entry["where"]}
+        explained = where | {_reason(name) for name in entry["explains"]}
+        if unknown := explained - {pattern.reason for pattern in patterns}:
+            names = sorted(decision_pb2.ReasonCode.Name(code) for code in unknown)  # type: ignore[arg-type]
+            raise RulesInvalid(f"limit {entry['id']}: no pattern has the reason {', '.join(names)}")
+        if unknown_segments := set(entry.get("not_of", ())) - set(SEGMENTS):
+            raise RulesInvalid(
+                f"limit {entry['id']}: no segment is called {', '.join(sorted(unknown_segments))}"
+            )
+        lifting = tuple(
+            Pattern(0, 0.0, (self._condition(condition),), False, (), 0, ()) for condition in entry["unless"]
+        )
+        if not where or not lifting:
+            raise RulesInvalid(f"limit {entry['id']}: where and unless name one or more")
+        return Limit(
+            reason=_reason(entry["reason"]),
+            at_most=outcome(entry["at_most"]),
+            where=np.array([n for n, p in enumerate(patterns) if p.reason in where], np.intp),
+            besides=np.array([n for n, p in enumerate(patterns) if p.reason not in explained], np.intp),
+            unless=Patterns(lifting),
+            not_of=np.array([1 + SEGMENTS.index(name) for name in entry.get("not_of", ())], np.int64),
         )
 
     def _named(self, name: str) -> tuple[str, int]:

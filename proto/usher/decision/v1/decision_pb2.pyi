@@ -122,6 +122,7 @@ class ReasonCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_CODE_CHARGEBACK_CLUSTER: _ClassVar[ReasonCode]
     REASON_CODE_CONFIRMED_NEIGHBOURS: _ClassVar[ReasonCode]
     REASON_CODE_CONFIRMED_RING: _ClassVar[ReasonCode]
+    REASON_CODE_ONLY_SHARED: _ClassVar[ReasonCode]
 
 class ActionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -318,6 +319,7 @@ REASON_CODE_TRIAL_ABUSE: ReasonCode
 REASON_CODE_CHARGEBACK_CLUSTER: ReasonCode
 REASON_CODE_CONFIRMED_NEIGHBOURS: ReasonCode
 REASON_CODE_CONFIRMED_RING: ReasonCode
+REASON_CODE_ONLY_SHARED: ReasonCode
 ACTION_KIND_UNSPECIFIED: ActionKind
 ACTION_KIND_BLOCK: ActionKind
 ACTION_KIND_REVIEW: ActionKind
