@@ -76,36 +76,69 @@ def sweep_command(
     home: HomeOption = Path(DEFAULT_HOME),
     tenant: TenantOption = "dev",
     record: Annotated[
-        bool, typer.Option("--record", help="Also writes the rings into fraud's database.")
+        bool, typer.Option("--record", help="Also writes the rings into the home's database of fraud.")
     ] = False,
     snapshot: Annotated[
         Path | None, typer.Option("--snapshot", metavar="FILE", help="Another snapshot than the home's.")
+    ] = None,
+    redis_url_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--redis-url-file", metavar="FILE", help="Reads Redis instead: a file that holds its URL."
+        ),
+    ] = None,
+    record_url_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--record-url-file",
+            metavar="FILE",
+            help="Records in another database: a file that holds its URL.",
+        ),
+    ] = None,
+    parameters: Annotated[
+        Path | None, typer.Option("--parameters", metavar="FILE", help="Other parameters than those shipped.")
     ] = None,
     backend: Annotated[
         str | None, typer.Option("--backend", metavar="NAME", help="A networkx backend for large groups.")
     ] = None,
 ) -> None:
-    """Looks for rings among all accounts of the memory's last snapshot, in a process of its own.
+    """Looks for rings among all accounts of fraud's memory, in a process of its own.
 
-    With --record they are written into the home's database of fraud, with the ids and verdicts they have there.
+    It reads the last snapshot of the memory, or Redis, in small pieces while the services go on. With --record or
+    --record-url-file the rings are written into fraud's database, with the ids and verdicts they have there.
+    Prints a JSON line a ring. Needs `pip install usher[train]`.
 
     \b
     Examples:
       usher fraud sweep --tenant acme
       usher fraud sweep --record
+      usher fraud sweep --redis-url-file secrets/redis-url --record-url-file secrets/database-url
       usher fraud sweep | jq -r .ring_id
     """
     with exit_statuses():
         from cli import rings
 
-        path = snapshot or Home(home).path / "fraud" / "memory.jsonl"
-        more = [] if backend is None else ["--backend", backend]
+        if snapshot is not None and redis_url_file is not None:
+            raise UnusableError("--snapshot and --redis-url-file: the memory is in one of them, name that")
+        if record and record_url_file is not None:
+            raise UnusableError("--record and --record-url-file: name one")
+        if redis_url_file is not None:
+            source = ["redis", str(redis_url_file)]
+        else:
+            source = ["snapshot", str(snapshot or Home(home).path / "fraud" / "memory.jsonl")]
+        more = []
+        for name, value in (
+            ("--backend", backend),
+            ("--parameters", parameters),
+            ("--record-url-file", record_url_file),
+        ):
+            more += [] if value is None else [name, str(value)]
         if record:
             database = Home(home).database("fraud")
             if not database.is_file():
                 raise UnusableError(f"{database} does not exist: start the mesh once with `usher up`")
             more += ["--record", str(database)]
-        leave(rings.sweep("snapshot", str(path), "--tenant", tenant, *more))
+        leave(rings.sweep(*source, "--tenant", tenant, *more))
 
 
 @app.command("show")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from services.fraud.memory import (
     DAY_MS,
     DEVICE,
     DOMAIN,
+    EDGE_RETENTION_MS,
     HARD,
     PAYMENT,
     SIGNUP,
@@ -25,6 +26,7 @@ from services.fraud.memory import (
     Component,
     Edge,
     Resource,
+    estimate,
 )
 from services.fraud.rings import Context
 
@@ -51,8 +53,78 @@ class EdgeList(NamedTuple):
     resource: NDArray[np.int64]
     first_ms: NDArray[np.int64]
     last_ms: NDArray[np.int64]
-    blank: int
+    blank: int = 0
     """Rows without a value."""
+    totals: NDArray[np.int64] | None = None
+    """Of each resource how many accounts were seen on it, where only some are in the list; 0: all are. None: all 0."""
+
+
+class Gathering:
+    """Edges of a memory, resource by resource, in any order; a resource may come twice. Its result does not depend on that.
+
+    A resource of one account ties nobody and is not kept, nor is a device or payment instrument that is public. So what is
+    held is what accounts share, not what there is.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, int] = {}
+        self._resources: dict[tuple[str, str], int] = {}
+        self._totals: list[int] = []
+        self._columns = tuple(array("q") for _ in range(4))
+        self.newest_ms = 0
+        """Time of the newest edge that came, kept or not."""
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def add(self, kind: str, name: str, edges: Mapping[str, tuple[int, int]], threshold: int = -1) -> None:
+        """Takes in a resource.
+
+        Args:
+            edges: account -> (first, last), Unix milliseconds.
+            threshold: the largest priority kept, where more accounts were seen than are kept (see `memory.estimate`).
+        """
+        for _, last_ms in edges.values():
+            if last_ms > self.newest_ms:
+                self.newest_ms = last_ms
+        if len(edges) < 2 or (threshold >= 0 and kind in HARD):
+            return
+        resource = self._resources.setdefault((kind, name), len(self._resources))
+        if resource == len(self._totals):
+            self._totals.append(0)
+        if threshold >= 0:
+            self._totals[resource] = estimate(len(edges), len(edges), threshold)
+        account, resources, first, last = self._columns
+        for user, (first_ms, last_ms) in edges.items():
+            account.append(self._accounts.setdefault(user, len(self._accounts)))
+            resources.append(resource)
+            first.append(first_ms)
+            last.append(last_ms)
+
+    def result(self) -> EdgeList:
+        """What came, without resources that nobody has used for as long as edges are remembered."""
+        account, resource, first_ms, last_ms = (np.array(column, dtype=np.int64) for column in self._columns)
+        names, number = _sorted(self._accounts)
+        resources, place = _sorted(self._resources)
+        totals = np.zeros(len(resources), dtype=np.int64)
+        totals[place] = self._totals
+        account, resource = number[account], place[resource]
+        used = np.zeros(len(resources), dtype=np.int64)
+        np.maximum.at(used, resource, last_ms)
+        alive = used[resource] > self.newest_ms - EDGE_RETENTION_MS
+        edges = merge(names, resources, account[alive], resource[alive], first_ms[alive], last_ms[alive])
+        return edges._replace(totals=totals)
+
+
+Name = TypeVar("Name", str, tuple[str, str])
+
+
+def _sorted(numbers: dict[Name, int]) -> tuple[list[Name], NDArray[np.int64]]:
+    """(names in order, old number -> new number)."""
+    names = sorted(numbers)
+    places = np.zeros(len(names), dtype=np.int64)
+    places[[numbers[name] for name in names]] = np.arange(len(names))
+    return names, places
 
 
 def read_edges(lines: Iterable[str]) -> EdgeList:
@@ -143,6 +215,7 @@ def components(edges: EdgeList, degree: int, minimum: int) -> Iterator[Component
     if not len(edges.account):
         return
     count = np.bincount(edges.resource, minlength=len(edges.resources))
+    totals = np.zeros_like(count) if edges.totals is None else edges.totals
     is_hard = np.array([kind in HARD for kind, _ in edges.resources], dtype=bool)
     joins = is_hard & (count > 1) & (count <= degree)
     leader = list(range(len(edges.accounts)))
@@ -190,8 +263,8 @@ def components(edges: EdgeList, degree: int, minimum: int) -> Iterator[Component
             Resource(
                 *edges.resources[resource],
                 users,
-                bool(is_hard[resource] and count[resource] > degree),
-                int(count[resource]),
+                bool(totals[resource] or (is_hard[resource] and count[resource] > degree)),
+                int(max(count[resource], totals[resource])),
             )
             for resource, users in held.items()
             if len(users) > 1

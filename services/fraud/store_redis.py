@@ -88,9 +88,27 @@ LIMITS = orjson.dumps(
         "lateness": LATENESS_MS,
     }
 )
+PREFIX = "usher:fraud"
+"""First part of every key."""
 CHUNK = 256
 """Sightings of one script call: the server does nothing else meanwhile."""
 _RETRY_AFTER = 0.5
+
+
+def applied_key(prefix: str) -> str:
+    """Key of what is applied through."""
+    return f"{{{prefix}}}:applied"
+
+
+def tenant_prefix(prefix: str, tenant: str) -> str:
+    """What all keys of a tenant begin with."""
+    # Brackets are in no identifier: a tenant "a:d" cannot reach the keys of tenant "a".
+    return f"{{{prefix}}}:[{tenant}]:"
+
+
+def literally(text: str) -> str:
+    """The pattern of Redis that matches a text alone."""
+    return re.sub(r"([\\\[\]*?])", r"\\\1", text)
 
 
 class RedisMemory:
@@ -104,7 +122,7 @@ class RedisMemory:
     """
 
     def __init__(
-        self, url: str, *, allow_volatile: bool = False, prefix: str = "usher:fraud", timeout: float = 1.0
+        self, url: str, *, allow_volatile: bool = False, prefix: str = PREFIX, timeout: float = 1.0
     ) -> None:
         self._client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
             url, socket_timeout=timeout, socket_connect_timeout=timeout
@@ -113,7 +131,7 @@ class RedisMemory:
         self._forget = self._client.register_script(FORGET)
         self._allow_volatile = allow_volatile
         self._prefix = prefix
-        self._applied = f"{{{prefix}}}:applied"
+        self._applied = applied_key(prefix)
 
     async def open(self) -> None:
         """Checks version, eviction and append-only file.
@@ -332,7 +350,7 @@ class RedisMemory:
 
     async def _scan(self, prefix: str) -> AsyncIterator[list[str]]:
         """Keys that begin so, in pieces; a key may come twice."""
-        pattern = re.sub(r"([\\\[\]*?])", r"\\\1", prefix) + "*"
+        pattern = literally(prefix) + "*"
         cursor: Any = 0
         while True:
             keys: Any
@@ -351,8 +369,7 @@ class RedisMemory:
         return list(await pipe.execute())
 
     def _key(self, tenant: str) -> str:
-        # Brackets are in no identifier: a tenant "a:d" cannot reach the keys of tenant "a".
-        return f"{{{self._prefix}}}:[{tenant}]:"
+        return tenant_prefix(self._prefix, tenant)
 
     async def _call(
         self, tenant: str, sightings: Sequence[Sighting], committed_through_ms: int, through_ms: int

@@ -1,12 +1,13 @@
 """The sweep: rings of all accounts at once, in a process of its own.
 
     python -m services.fraud.sweep rings EDGES.csv [--why USER] [--parameters FILE] [--backend NAME]
-    python -m services.fraud.sweep snapshot MEMORY.jsonl --tenant NAME [--record DATABASE]
+    python -m services.fraud.sweep snapshot MEMORY.jsonl --tenant NAME [--record DATABASE | --record-url-file FILE]
+    python -m services.fraud.sweep redis URL_FILE --tenant NAME [--record DATABASE | --record-url-file FILE]
 
-Prints a JSON line a ring, most members first: {"ring_id", "members", "score", "evidence"}. A snapshot is read, never
-written: the service goes on meanwhile. With `--record` the rings are written into fraud's database, component by
+Prints a JSON line a ring, most members first: {"ring_id", "members", "score", "evidence"}. A snapshot and Redis are read,
+never written: the service goes on meanwhile. When recorded the rings are written into fraud's database, component by
 component, each with the id that it has there, so that ids, verdicts and lineage go on; rings that analysts dismissed are
-not printed. Exit status 2 where the input cannot be used.
+not printed. Progress and a summary go to stderr. Exit status 2 where the input cannot be used.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ import argparse
 import contextlib
 import gc
 import sys
-from array import array
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import sqlalchemy as sa
 
@@ -28,15 +28,16 @@ from services.common.clock import SystemClock
 from services.common.db import DatabaseSettings, open_database
 from services.common.errors import InvalidArgument, UsherError
 from services.fraud.communities import split_parties
-from services.fraud.edge_list import KINDS, EdgeList, components, context, merge, read_edges
+from services.fraud.edge_list import KINDS, EdgeList, components, context, read_edges
 from services.fraud.lineage import new_ring_id
-from services.fraud.memory import HARD, AccountFacts, Component
-from services.fraud.memory_process import KINDS as TABLES
+from services.fraud.memory import AccountFacts, Component
 from services.fraud.parameters import RingParameters, parse, shipped
-from services.fraud.rings import Candidate, examine, find_rings
+from services.fraud.rings import Candidate, Split, examine, find_rings
 from services.fraud.store import DISMISSED, RingStore
-from services.fraud.store_snapshot import VERSION
+from services.fraud.store_graph import Graph, RedisGraph, SnapshotGraph, Tell
 
+ACCOUNTS_AT_A_TIME = 4_096
+"""Accounts whose facts are read at a time."""
 _KIND_NAMES = {kind: name for name, kind in KINDS.items()}
 
 
@@ -62,50 +63,35 @@ def why(edges: EdgeList, user: str, parameters: RingParameters) -> list[Candidat
     return []
 
 
-def read_snapshot(path: Path, tenant: str) -> tuple[EdgeList, dict[str, AccountFacts]]:
-    """The edges of a tenant in a snapshot of the memory, and what is known of its accounts.
+def in_memory(
+    graph: Graph,
+    edges: EdgeList,
+    parameters: RingParameters,
+    split: Split,
+    tell: Tell,
+) -> Iterator[tuple[Component, list[Candidate]]]:
+    """Components of what a memory holds, with the rings of each."""
+    read = 0
+    total = max(1, len(edges.accounts))
+    waiting: list[Component] = []
 
-    Raises InvalidArgument (SNAPSHOT_INVALID) where it is none of this version, or lacks the tenant.
-    """
-    users: dict[str, int] = {}
-    resources: list[tuple[str, str]] = []
-    columns = [array("q") for _ in range(4)]
-    facts: dict[str, AccountFacts] = {}
-    now = ""
-    seen = False
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            content: Any = orjson.loads(line)
-            if number == 0:
-                if not isinstance(content, dict) or content.get("usher_fraud_memory") != VERSION:
-                    raise InvalidArgument("SNAPSHOT_INVALID", "it is no snapshot of this version")
-            elif isinstance(content, dict):
-                now = str(content.get("tenant", now))
-                seen |= now == tenant
-            elif now == tenant and content[0] == "accounts":
-                for name, (_, _, household, created_ms, devices, *_) in content[1].items():
-                    facts[name] = AccountFacts(household, created_ms, len(devices))
-            elif now == tenant and content[0] in TABLES:
-                for name, edges in content[1].items():
-                    if "" in edges and TABLES[content[0]] in HARD:
-                        continue  # More accounts than are kept: a public device.
-                    resource = len(resources)
-                    resources.append((TABLES[content[0]], name))
-                    for user, (first_ms, last_ms, _) in edges.items():
-                        if user:
-                            row = (users.setdefault(user, len(users)), resource, first_ms, last_ms)
-                            for column, value in zip(columns, row, strict=True):
-                                column.append(value)
-    if not seen:
-        raise InvalidArgument("SNAPSHOT_INVALID", "the snapshot holds no such tenant")
-    account, resource_of, first, last = (np.array(column, dtype=np.int64) for column in columns)
-    return merge(list(users), resources, account, resource_of, first, last), facts
+    def judged() -> Iterator[tuple[Component, list[Candidate]]]:
+        facts = graph.facts({name for component in waiting for name in component.accounts})
+        for component in waiting:
+            # What the edges alone tell of an account is less than the memory knows: they are those that others share.
+            accounts = {name: facts.get(name, AccountFacts()) for name in component.accounts}
+            known = Component(accounts, component.resources, signups_timed=False)
+            yield known, find_rings(known, parameters, split=split)
 
-
-def known(component: Component, facts: dict[str, AccountFacts]) -> Component:
-    """A component with what the memory knows of its accounts."""
-    accounts = {name: facts.get(name, guess) for name, guess in component.accounts.items()}
-    return Component(accounts, component.resources, signups_timed=False)
+    for component in components(edges, parameters.degree, parameters.minimum_accounts):
+        waiting.append(component)
+        read += len(component.accounts)
+        if sum(len(one.accounts) for one in waiting) >= ACCOUNTS_AT_A_TIME:
+            yield from judged()
+            waiting.clear()
+            tell(read / total)
+    yield from judged()
+    tell(1.0)
 
 
 def record(
@@ -150,16 +136,103 @@ def as_json(
     }
 
 
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], Tell]]:
+    """A bar on stderr where that is a terminal: call with a text for a new stage, then with the share that is done."""
+    if not sys.stderr.isatty():
+        yield lambda _: lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+
+        def stage(text: str) -> Tell:
+            task = bar.add_task(text, total=1.0)
+            return lambda share: bar.update(task, completed=share)
+
+        yield stage
+
+
+def of_file(options: argparse.Namespace, parameters: RingParameters) -> list[Candidate]:
+    """Rings of an edge list, or the groups that one account is in."""
+    with options.file.open(encoding="utf-8", newline="") as lines:
+        edges = read_edges(lines)
+    if edges.blank:
+        print(f"{edges.blank} rows without a value are no edges", file=sys.stderr)
+    if options.why is not None:
+        return why(edges, options.why, parameters)
+    return list(rings_of(edges, parameters, options.backend))
+
+
+def of_memory(
+    options: argparse.Namespace, parameters: RingParameters
+) -> tuple[list[Candidate], dict[tuple[str, ...], str]]:
+    """Rings of a memory with their ids where they were recorded."""
+    started = time.monotonic()
+    found: list[Candidate] = []
+    ids: dict[tuple[str, ...], str] = {}
+    with contextlib.ExitStack() as stack:
+        graph: Graph
+        if options.command == "redis":
+            url = options.file.read_text(encoding="utf-8").strip()
+            if not url:
+                raise InvalidArgument("URL_INVALID", "the file is empty: write the Redis URL into it")
+            try:
+                graph = stack.enter_context(RedisGraph(url))
+            except ValueError as error:
+                raise InvalidArgument("URL_INVALID", f"it holds no Redis URL: {error}") from None
+        else:
+            graph = stack.enter_context(SnapshotGraph(options.file))
+        store = stack.enter_context(ring_store(options))
+        stage = stack.enter_context(progress())
+        edges = graph.edges(options.tenant, stage("reading"))
+        for component, rings in in_memory(
+            graph, edges, parameters, split_parties(options.backend), stage("looking for rings")
+        ):
+            if store is not None:
+                kept = record(store, options.tenant, component, rings, parameters)
+                ids.update((ring.members, ring_id) for ring, ring_id in kept)
+                rings = [ring for ring, _ in kept]
+            found += rings
+    print(
+        f"{options.tenant}: {len(found):,} rings among {len(edges.accounts):,} accounts that share something "
+        f"({len(edges.account):,} edges), in {time.monotonic() - started:.1f} s",
+        file=sys.stderr,
+    )
+    return found, ids
+
+
+@contextlib.contextmanager
+def ring_store(options: argparse.Namespace) -> Iterator[RingStore | None]:
+    """Fraud's database, where the rings are to be recorded."""
+    if options.record is None and options.record_url_file is None:
+        yield None
+        return
+    settings = DatabaseSettings(url=options.record or "", url_file=options.record_url_file)
+    with open_database(settings, schema="fraud") as database:
+        store = RingStore(database, SystemClock())
+        store.open()
+        yield store
+
+
 def main() -> int:
     """Runs from the command line."""
-    parser = argparse.ArgumentParser(prog="usher fraud")
-    parser.add_argument("command", choices=("rings", "snapshot"))
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--tenant", default="")
-    parser.add_argument("--why", metavar="USER")
-    parser.add_argument("--parameters", type=Path)
-    parser.add_argument("--backend")
-    parser.add_argument("--record", metavar="DATABASE", help="URL of fraud's database, or its SQLite file")
+    parser = argparse.ArgumentParser(
+        prog="services.fraud.sweep", description="Looks for rings among all accounts at once."
+    )
+    parser.add_argument("command", choices=("rings", "snapshot", "redis"))
+    parser.add_argument(
+        "file", type=Path, help="edges as CSV, a snapshot of the memory, or a file that holds Redis' URL"
+    )
+    parser.add_argument("--tenant", default="", help="of the memory")
+    parser.add_argument("--why", metavar="USER", help="the groups a user is in, and why they are no rings")
+    parser.add_argument("--parameters", type=Path, help="others than those shipped")
+    parser.add_argument("--backend", help="a networkx backend")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--record", metavar="DATABASE", help="URL of fraud's database, or its SQLite file")
+    where.add_argument("--record-url-file", type=Path, metavar="FILE", help="file that holds that URL")
     options = parser.parse_args()
     # Millions of small objects, none of them in a cycle.
     gc.disable()
@@ -169,37 +242,15 @@ def main() -> int:
             parse(options.parameters.read_bytes()) if options.parameters is not None else shipped()
         ).rings
         if options.command == "rings":
-            with options.file.open(encoding="utf-8", newline="") as lines:
-                edges = read_edges(lines)
-            if edges.blank:
-                print(f"{edges.blank} rows without a value are no edges", file=sys.stderr)
-            if options.why is not None:
-                found = why(edges, options.why, parameters)
-            else:
-                found = list(rings_of(edges, parameters, options.backend))
+            found = of_file(options, parameters)
         else:
-            edges, facts = read_snapshot(options.file, options.tenant)
-            split = split_parties(options.backend)
-            found = []
-            with contextlib.ExitStack() as stack:
-                store = None
-                if options.record is not None:
-                    opened = open_database(DatabaseSettings(url=options.record), schema="fraud")
-                    stack.callback(opened.dispose)
-                    store = RingStore(opened, SystemClock())
-                    store.open()
-                for component in components(edges, parameters.degree, parameters.minimum_accounts):
-                    rings = find_rings(known(component, facts), parameters, split=split)
-                    if store is not None:
-                        kept = record(store, options.tenant, component, rings, parameters)
-                        ids.update((ring.members, ring_id) for ring, ring_id in kept)
-                        rings = [ring for ring, _ in kept]
-                    found += rings
+            found, ids = of_memory(options, parameters)
     except UsherError as error:
         print(f"{options.file}: {error.message} ({error.reason})", file=sys.stderr)
         return 2
     except sa.exc.SQLAlchemyError:
-        print(f"{options.record}: it is no database of fraud of this version", file=sys.stderr)
+        named = options.record_url_file or options.record
+        print(f"{named}: it is no database of fraud of this version", file=sys.stderr)
         return 2
     except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
         print(f"{options.file}: it cannot be read: {error}", file=sys.stderr)

@@ -1,10 +1,9 @@
-"""Edge lists and snapshots as the sweep reads them, and communities against planted ones."""
+"""Edge lists as the sweep reads them, and communities against planted ones."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import networkx as nx
 import pytest
@@ -15,10 +14,7 @@ from services.common.errors import InvalidArgument
 from services.fraud.communities import communities
 from services.fraud.edge_list import components, context, read_edges
 from services.fraud.parameters import shipped
-from services.fraud.rings import find_rings
-from services.fraud.store_snapshot import FILE_NAME, SnapshotMemory
-from services.fraud.sweep import as_json, known, read_snapshot, rings_of, why
-from tests.sightings import make_sighting
+from services.fraud.sweep import as_json, rings_of, why
 from tests.testdata import data_path
 
 PARAMETERS = shipped().rings
@@ -104,28 +100,6 @@ def test_planted_rings_are_found_and_no_innocent_group_is() -> None:
     assert result["ring_recall"] >= 0.9
     assert result["account_precision"] >= 0.97
     assert result["innocent_groups"] == 0
-
-
-async def test_a_snapshot_is_swept(tmp_path: Path) -> None:
-    memory = SnapshotMemory(tmp_path)
-    await memory.open()
-    now = 1_795_348_800_000
-    seen = [
-        make_sighting(
-            f"e{i}", f"u{i}", device="box", payment="card", address=f"192.0.2.{i}", household="", time_ms=now + i,
-            place=b"", signup="203.0.113.1", created_ms=now - 1000 * i,
-        )
-        for i in range(7)
-    ]  # fmt: skip
-    await memory.observe("acme", seen, committed_through_ms=0, batch_time_ms=now)
-    await memory.close()
-    edges, facts = read_snapshot(tmp_path / FILE_NAME, "acme")
-    [component] = components(edges, PARAMETERS.degree, 5)
-    [ring] = find_rings(known(component, facts), PARAMETERS)
-    assert ring.members == tuple(f"u{i}" for i in range(7))
-    assert any(finding.code == "signup_burst" for finding in ring.findings)
-    with pytest.raises(InvalidArgument):
-        read_snapshot(tmp_path / FILE_NAME, "other")
 
 
 def test_communities_agree_with_planted_ones_at_least_as_well_as_louvain() -> None:
