@@ -375,26 +375,35 @@ def attacks(counts: tuple[int, ...], velocity: VelocityParameters) -> tuple[floa
 
     One source is enough where it fails for many accounts. The distributed form has no loud source: there the accounts
     that fail in a network, or with one program wherever it is, are set against those that sign in, since a carrier or
-    a common browser has many of both.
+    a common browser has many of both. Spraying is slow, and slow failures at one address are what a carrier's gateway
+    shows every day: they count where its network has few that succeed.
     """
     code = decision_pb2
     said: list[Said] = []
     stuffing = velocity.stuffed_accounts.risk(counts[Counts.FAILED_AT_ADDRESS])
-    for failed, good in (
-        (counts[Counts.FAILED_IN_NETWORK], counts[Counts.SIGNED_IN_IN_NETWORK]),
-        (counts[Counts.FAILED_WITH_TOOL], counts[Counts.SIGNED_IN_WITH_TOOL]),
+    in_network, with_tool = counts[Counts.FAILED_IN_NETWORK], counts[Counts.FAILED_WITH_TOOL]
+    network_share = _share(in_network, counts[Counts.SIGNED_IN_IN_NETWORK])
+    for failed, share in (
+        (in_network, network_share),
+        (with_tool, _share(with_tool, counts[Counts.SIGNED_IN_WITH_TOOL])),
     ):
-        share = failed / (failed + good) if failed else 0.0
         risk = velocity.distributed_accounts.risk(failed) if share >= velocity.failed_share else 0.0
         if risk > 0:
             reason = code.REASON_CODE_DISTRIBUTED_STUFFING
             said = [(risk, reason, (failed, round(share, 3)), ())] if risk > stuffing else said
             stuffing = max(stuffing, risk)
     day = counts[Counts.FAILED_AT_ADDRESS_DAY]
-    spraying = velocity.sprayed_accounts.risk(day) if day > counts[Counts.FAILED_AT_ADDRESS] else 0.0
+    spraying = 0.0
+    if day > counts[Counts.FAILED_AT_ADDRESS] and network_share >= velocity.failed_share:
+        spraying = velocity.sprayed_accounts.risk(day)
     if spraying > 0:
         said.append((spraying, code.REASON_CODE_PASSWORD_SPRAYING, (day,), ()))
     return stuffing, spraying, said
+
+
+def _share(failed: int, good: int) -> float:
+    """Share of the accounts that failed among those that tried."""
+    return failed / (failed + good) if failed else 0.0
 
 
 def _reason(

@@ -107,6 +107,15 @@ def test_spraying_over_a_day_is_told_and_guessing_from_many_addresses() -> None:
     assert row[S.SIGNAL_INDEX_FAILURE_SOURCES] == 7
 
 
+def test_a_carriers_gateway_where_people_mistype_all_day_is_not_sprayed() -> None:
+    world = World()
+    for i in range(120):
+        kind = "login_failed" if i % 3 == 0 else "login"
+        row, codes = world.see(kind, f"viewer{i}", at=i * 600, device_id=f"d{i}")
+        assert "PASSWORD_SPRAYING" not in codes
+    assert row[S.SIGNAL_INDEX_SPRAYING] == 0
+
+
 def test_a_takeover_is_followed_step_by_step() -> None:
     world = World()
     for day in range(3):

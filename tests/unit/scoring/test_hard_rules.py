@@ -51,6 +51,7 @@ CASES = (
     Case("stuffing", LOGIN, "address_failed_accounts", 10, 9, CAUTION, "CREDENTIAL_STUFFING", (LIST,),
          {"named": {"failed_sign_in": 1}}),
     Case("stuffed_wave", LOGIN, "stuffing", 0.4, 0.39, REVIEW, "DISTRIBUTED_STUFFING", (FACTOR,), elsewhere=PAYMENT),
+    Case("sprayed_login", LOGIN, "spraying", 0.3, 0.29, REVIEW, "PASSWORD_SPRAYING", (FACTOR, LIST), elsewhere=PAYMENT),
     Case("takeover_chain", CREDENTIAL, "takeover_steps", 3, 2, REVIEW, "TAKEOVER_SEQUENCE", (FACTOR, FLAG)),
     Case("takeover", CREDENTIAL, "takeover_stage", 2, 1, REVIEW, "TAKEOVER_SEQUENCE", (FACTOR, FLAG), before=CAUTION),
     Case("takeover_login", LOGIN, "takeover_stage", 1, 0, CAUTION, "TAKEOVER_SEQUENCE", (FACTOR,)),
@@ -110,7 +111,7 @@ def test_every_rule_is_tried() -> None:
 
 def test_a_failed_sign_in_in_a_wave_is_not_reviewed_for_the_wave() -> None:
     # The owner of an account that others try to open has nothing to answer for.
-    given = inputs(event_class=LOGIN, named={"failed_sign_in": 1}, signals={"stuffing": 0.7})
+    given = inputs(event_class=LOGIN, named={"failed_sign_in": 1}, signals={"stuffing": 0.7, "spraying": 0.6})
     assert decide.decide(default_rules(), given).outcome[0] == ALLOW
 
 
