@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from cli.console import EXIT_INCOMPLETE, EXIT_OK, EXIT_UNUSABLE, UnusableError, exit_statuses, leave, say
+from cli.control import control_command
 from cli.home import DEFAULT_HOME, Home
 from cli.options import HomeOption, TenantOption
 
@@ -322,6 +323,9 @@ def sample_command(
                     print(f"{one.event_id}\t{one.decided_time.ToJsonString()}\t{one.risk_score:g}")
                     shown += 1
                 request.after_position, more = answer.next_position, answer.more
+
+
+app.command("control")(control_command)
 
 
 @app.command("drift")

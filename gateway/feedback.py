@@ -32,6 +32,7 @@ IDEMPOTENT = (
     "/usher.ingest.v1.LabelService/ListLabels",
     "/usher.ingest.v1.FeedbackService/ListReviewSample",
     "/usher.ingest.v1.FeedbackService/GetFeedbackReport",
+    "/usher.ingest.v1.FeedbackService/GetControlGroup",
 )
 """What the channel to ingest may repeat: facts go by their time, labels by their id."""
 
@@ -118,6 +119,16 @@ def add_routes(
         live.known_parameters(request.query_params.multi_items())
         message = feedback_pb2.GetFeedbackReportRequest(tenant=tenant_of(request, settings.default_tenant))
         return to_json(await call(feedback.GetFeedbackReport, "FeedbackService/GetFeedbackReport", message))
+
+    @app.get(
+        "/api/v1/feedback/control",
+        summary="The control group and the sample: who is drawn, how many were let through, what was found of both",
+        description="`hours` are those of the last seven days; the estimates are of the last look at outcomes, at 95 %.",
+    )
+    async def get_control_group(request: Request) -> Response:
+        live.known_parameters(request.query_params.multi_items())
+        message = feedback_pb2.GetControlGroupRequest(tenant=tenant_of(request, settings.default_tenant))
+        return to_json(await call(feedback.GetControlGroup, "FeedbackService/GetControlGroup", message))
 
     @app.get(
         "/api/v1/feedback/sample",

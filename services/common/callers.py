@@ -42,6 +42,7 @@ CALLERS: dict[str, frozenset[str]] = {
     "/usher.ingest.v1.FeedbackService/ListReviewSample": frozenset({"gateway", "operator"}),
     "/usher.ingest.v1.FeedbackService/PutFeedbackReport": frozenset({"operator", "scoring"}),
     "/usher.ingest.v1.FeedbackService/GetFeedbackReport": frozenset({"gateway", "operator"}),
+    "/usher.ingest.v1.FeedbackService/GetControlGroup": frozenset({"gateway", "operator"}),
     "/usher.ingest.v1.ListService/SetListEntry": frozenset({"alerts", "gateway", "operator"}),
     "/usher.ingest.v1.ListService/ListEntries": frozenset({"alerts", "gateway", "operator"}),
     "/usher.ingest.v1.ListService/LiftListEntry": frozenset({"alerts", "gateway", "operator"}),

@@ -29,7 +29,7 @@ class FeedbackPolicy(NamedTuple):
 
     Attributes:
         control_share: of acts that would be held up, 0 to 0.05.
-        control_an_hour: acts let through an hour, by tenant and process.
+        control_an_hour: acts let through an hour at most, by tenant, over all processes.
         control_bytes: greatest data volume of an act let through.
         control_classes: bits of EventClass.
         sample_share: of acts that are let through, 0 to 0.1.

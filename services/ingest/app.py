@@ -53,6 +53,7 @@ from services.ingest.settings import IngestSettings
 from services.ingest.shards import Shards
 from services.ingest.store_accounts import AccountStore
 from services.ingest.store_acts import open_acts
+from services.ingest.store_control import ControlStore
 from services.ingest.store_enforcement import EnforcementStore
 from services.ingest.store_feedback import FeedbackStore
 from services.ingest.store_flow import FlowStore
@@ -220,7 +221,9 @@ class Ingest:
             Service(flow_pb2_grpc.add_FlowServiceServicer_to_server, flow, FLOW),
             Service(
                 feedback_pb2_grpc.add_FeedbackServiceServicer_to_server,
-                FeedbackServicer(FeedbackStore(self._database), self._policy),
+                FeedbackServicer(
+                    FeedbackStore(self._database), ControlStore(self._database), self._policy, clock
+                ),
                 FEEDBACK,
             ),
             Service(accounts_pb2_grpc.add_AccountServiceServicer_to_server, account_servicer, ACCOUNTS),

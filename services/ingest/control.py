@@ -1,34 +1,38 @@
-"""The control group: a few acts that would be held up are let through with caution, to see what they were. Pure."""
+"""The control group: a few acts that would be held up are let through with caution, to see what they were."""
 
 from __future__ import annotations
 
 from services.common.feedback_policy import FeedbackPolicy
 from services.ingest.items import IMPORT, OLD, SUPPRESSED, Item
+from services.ingest.store_control import HOUR_MS, ControlStore
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
 
-_HOUR_MS = 3_600_000
 _FORBIDS_ACT = 1 << decision_pb2.VERDICT_FLAG_FORBIDS_ACT
-_MOST_TENANTS = 10_000
 
 
-class HourlyCap:
-    """How many acts each tenant had let through in the hour under way; bounded."""
+class Cap:
+    """Hands out the places that the hour under way has for a tenant, counted in the database over all processes.
 
-    def __init__(self) -> None:
-        self._hour = 0
-        self._taken: dict[str, int] = {}
+    A process asks only while it does not know the hour to be full; an act is drawn seldom, so this is no part of what most
+    batches wait for.
+    """
 
-    def take(self, tenant: str, most: int, now_ms: int) -> bool:
-        """Whether there is room for one more, which is then counted."""
-        hour = now_ms // _HOUR_MS
-        if hour != self._hour:
-            self._hour, self._taken = hour, {}
-        taken = self._taken.get(tenant, 0)
-        if taken >= most or (not taken and len(self._taken) >= _MOST_TENANTS):
-            return False
-        self._taken[tenant] = taken + 1
-        return True
+    def __init__(self, store: ControlStore) -> None:
+        self._store = store
+        self._full: dict[str, tuple[int, int]] = {}
+        """Tenant -> hour, and how many places it had when none was left."""
+
+    async def take(self, tenant: str, wanted: int, most: int, now_ms: int) -> int:
+        """How many of the places wanted are there, which then are taken. Raises what the database raises."""
+        hour = now_ms // HOUR_MS
+        if not wanted or self._full.get(tenant) == (hour, most):
+            return 0
+        granted = await self._store.database.run(self._store.take, tenant, wanted, most, hour)
+        if granted < wanted:
+            self._full = {name: full for name, full in self._full.items() if full[0] == hour}
+            self._full[tenant] = hour, most
+        return granted
 
 
 def is_drawn(policy: FeedbackPolicy, item: Item, outcome: int, mode: int, verdict_flags: int) -> bool:

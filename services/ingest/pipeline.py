@@ -47,6 +47,7 @@ from services.ingest.records import ERASED, NO_PROFILE, Commit, Committed, LostR
 from services.ingest.restore import FraudMemory
 from services.ingest.settings import PipelineSettings
 from services.ingest.store import Store
+from services.ingest.store_control import ControlStore
 from usher.alerts.v1 import alerts_pb2
 from usher.compliance.v1 import compliance_pb2
 from usher.decision.v1 import decision_pb2
@@ -119,7 +120,7 @@ class Pipeline:
         self._tasks: set[asyncio.Task[None]] = set()
         self._profiles: OrderedDict[bytes, Profile] = OrderedDict()
         self._told_outages: set[tuple[str, int]] = set()
-        self._control_cap = control.HourlyCap()
+        self._control_cap = control.Cap(ControlStore(store.database))
         self._idle = asyncio.Event()
         self._idle.set()
         self._watchers: set[asyncio.Event] = set()
@@ -329,6 +330,8 @@ class Pipeline:
         items = batch
         # Looked for once an event, however often its batch loses a race: a limit counts acts.
         hits: dict[bytes, listed.Hit | None] = {}
+        # Likewise a place in the control group, which an act keeps.
+        places_taken: dict[bytes, bool] = {}
         for attempt in range(settings.max_attempts):
             if attempt:
                 self._races.inc()
@@ -367,7 +370,7 @@ class Pipeline:
             times.append(time.perf_counter())
             crash_point("decide.before")
             commit, undecidable = await self._decide(
-                items, profiles, places, data.version, asked, policy_set, hits, batch_ms, times
+                items, profiles, places, data.version, asked, policy_set, hits, places_taken, batch_ms, times
             )
             crash_point("decide.after")
             if commit is None:
@@ -602,6 +605,7 @@ class Pipeline:
         asked: Asked,
         policy_set: str,
         hits: dict[bytes, listed.Hit | None],
+        places_taken: dict[bytes, bool],
         batch_ms: int,
         times: list[float],
     ) -> tuple[Commit | None, dict[int, tuple[str, event_pb2.ItemError]]]:
@@ -644,7 +648,9 @@ class Pipeline:
             timeout, patient = self._timeout(items, _SHARE_OF_DECIDING), _imported(items)
             scores = await _or_none(self._peers.decide(request, timeout, patient=patient))
         if scores is not None and not scores.errors and self._policy.feedback.control_share:
-            self._draw_control_group(items, scores, hits, modes, verdict_flags, asked, batch_ms)
+            await self._draw_control_group(
+                items, scores, hits, places_taken, modes, verdict_flags, asked, batch_ms
+            )
         if scores is not None and scores.errors:
             return None, {error.index: ("scoring", error) for error in scores.errors}
         times.append(time.perf_counter())
@@ -679,11 +685,12 @@ class Pipeline:
             self._list_addresses(commit, items, scores, places, batch_ms)
         return commit, {}
 
-    def _draw_control_group(
+    async def _draw_control_group(
         self,
         items: list[Item],
         scores: scoring_pb2.DecideEventsResponse,
         hits: dict[bytes, listed.Hit | None],
+        taken: dict[bytes, bool],
         modes: Sequence[int],
         verdict_flags: Sequence[int],
         asked: Asked,
@@ -693,16 +700,21 @@ class Pipeline:
         if asked.verdicts is None or asked.assessments is None:
             return
         policy = self._policy.feedback
-        for index, (item, outcome) in enumerate(zip(items, scores.outcomes, strict=True)):
-            if outcome < decision_pb2.OUTCOME_REVIEW or hits[item.key] is not None:
-                continue
-            mode = modes[item.event_class]
-            if not control.is_drawn(policy, item, outcome, mode, verdict_flags[index]):
-                continue
-            if self._control_cap.take(item.tenant, policy.control_an_hour, batch_ms):
+        drawn = [
+            index
+            for index, (item, outcome) in enumerate(zip(items, scores.outcomes, strict=True))
+            if outcome >= decision_pb2.OUTCOME_REVIEW
+            and hits[item.key] is None
+            and control.is_drawn(policy, item, outcome, modes[item.event_class], verdict_flags[index])
+        ]
+        new = [items[index].key for index in drawn if items[index].key not in taken]
+        granted = await self._control_cap.take(items[0].tenant, len(new), policy.control_an_hour, batch_ms)
+        taken |= {key: number < granted for number, key in enumerate(new)}
+        self._controlled.inc(granted)
+        for index in drawn:
+            if taken[items[index].key]:
                 part, outcome = control.let_through(scores.decisions[index])
                 scores.decisions[index], scores.outcomes[index] = part, outcome
-                self._controlled.inc()
 
     def _list_addresses(
         self,

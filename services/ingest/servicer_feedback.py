@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
+from services.common.clock import Clock
 from services.common.errors import InvalidArgument, NotFound
 from services.ingest.check import require_tenant
 from services.ingest.items import FOLD_ONLY, SUPPRESSED
 from services.ingest.policy import PolicyInForce
+from services.ingest.store_control import HOUR_MS, ControlStore
 from services.ingest.store_feedback import DecidedRow, FeedbackStore
 from usher.decision.v1 import decision_pb2
+from usher.event.v1 import event_pb2
 from usher.ingest.v1 import feedback_pb2, feedback_pb2_grpc
 
 FEEDBACK = "usher.ingest.v1.FeedbackService"
 
 _PAGE, _LARGEST_PAGE = 500, 1_000
+_SHOWN_HOURS = 7 * 24
 _FIRST_FEATURE: int = decision_pb2.NUMBER_INDEX_FIRST_FEATURE
 
 
 class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
     """What learning reads and writes."""
 
-    def __init__(self, store: FeedbackStore, policy: PolicyInForce) -> None:
+    def __init__(
+        self, store: FeedbackStore, control: ControlStore, policy: PolicyInForce, clock: Clock
+    ) -> None:
         self._store = store
+        self._control = control
         self._policy = policy
+        self._clock = clock
 
     async def ListTrainingEvents(
         self, request: feedback_pb2.ListTrainingEventsRequest, context: Any
@@ -78,6 +86,36 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
                 "outcomes were not looked at yet; `usher scoring retrain` or its daily job does",
             )
         return feedback_pb2.GetFeedbackReportResponse(report=feedback_pb2.FeedbackReport.FromString(body))
+
+    async def GetControlGroup(
+        self, request: feedback_pb2.GetControlGroupRequest, context: Any
+    ) -> feedback_pb2.GetControlGroupResponse:
+        require_tenant(request.tenant)
+        policy, now = self._policy.feedback, self._clock.now_ms() // HOUR_MS
+        taken = await self._store.database.read(self._control.hours, request.tenant, now - _SHOWN_HOURS)
+        answer = feedback_pb2.GetControlGroupResponse(
+            policy_set=self._policy.policy_set,
+            share=policy.control_share,
+            at_most_an_hour=policy.control_an_hour,
+            most_bytes=policy.control_bytes,
+            classes=cast(
+                Any, [one for one in event_pb2.EventClass.values() if policy.control_classes >> one & 1]
+            ),
+            sample_share=policy.sample_share,
+            this_hour=dict(taken).get(now, 0),
+        )
+        for hour, number in taken:
+            answer.hours.add(taken=number).start.FromMilliseconds(hour * HOUR_MS)
+        body = await self._store.database.read(self._store.report, request.tenant)
+        if body is not None:
+            report = feedback_pb2.FeedbackReport.FromString(body)
+            answer.report_time.CopyFrom(report.time)
+            answer.sampled, answer.control_group = report.sampled, report.control_group
+            if report.HasField("control_abusive"):
+                answer.control_abusive.CopyFrom(report.control_abusive)
+            if report.HasField("misses"):
+                answer.misses.CopyFrom(report.misses)
+        return answer
 
     async def _rows(self, tenant: str, after: int, size: int) -> list[DecidedRow]:
         if after < 0:

@@ -247,3 +247,11 @@ feedback_reports = sa.Table(
     sa.Column("time_ms", BIG, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False, comment="serialised usher.ingest.v1.FeedbackReport"),
 )
+
+control_hours = sa.Table(
+    "control_hours",
+    metadata,
+    sa.Column("tenant", sa.Text, primary_key=True),
+    sa.Column("hour", BIG, primary_key=True, autoincrement=False, comment="hours since 1970, UTC"),
+    sa.Column("taken", sa.Integer, nullable=False, comment="acts let through for the control group"),
+)

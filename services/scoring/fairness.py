@@ -20,7 +20,7 @@ from usher.event.v1 import event_pb2
 from usher.ingest.v1 import feedback_pb2
 
 Z95 = 1.959963984540054
-REVIEW = decision_pb2.OUTCOME_REVIEW
+CAUTION, REVIEW = decision_pb2.OUTCOME_ALLOW_WITH_CAUTION, decision_pb2.OUTCOME_REVIEW
 
 
 class Bounds(NamedTuple):
@@ -146,6 +146,11 @@ def misses(
     )
 
 
+def let_through(one: Known) -> bool:
+    """Whether an act was let through for the control group: alone there is caution with more held back."""
+    return one.outcome == CAUTION and one.would_be >= REVIEW
+
+
 def report(
     tenant: str,
     now_ms: int,
@@ -163,6 +168,12 @@ def report(
         groups=panel(events, truths, bounds),
     )
     found.time.FromMilliseconds(now_ms)
+    found.sampled = sum(one.would_be < REVIEW and sampled(one.event_id) for one in events)
+    group = [truth for one, truth in zip(events, truths, strict=True) if let_through(one)]
+    found.control_group = len(group)
+    seen = [truth.abusive for truth in group if truth.known]
+    if seen:
+        found.control_abusive.CopyFrom(rate(sum(seen), len(seen)))
     estimate = misses(events, truths, sampled)
     if estimate is not None:
         found.misses.CopyFrom(estimate)

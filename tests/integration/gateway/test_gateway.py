@@ -586,6 +586,7 @@ async def test_openapi(gateway: Running) -> None:
         "/api/v1/lists/preview",
         "/api/v1/feedback/report",
         "/api/v1/feedback/sample",
+        "/api/v1/feedback/control",
         "/healthz",
         "/metrics",
     }

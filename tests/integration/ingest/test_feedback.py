@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli import scoring as scoring_cli
 from services.common.errors import InvalidArgument, NotFound
 from services.common.feedback_policy import FeedbackPolicy
+from services.ingest.records import Commit, Committed, LostRaceError
 from tests.fakes import TENANT, FakeMesh, Front, event, running_ingest
 from usher.decision.v1 import decision_pb2
 from usher.event.v1 import event_pb2
@@ -45,6 +49,84 @@ async def test_the_control_group_is_let_through_with_caution_and_capped(mesh: Fa
     assert not decided[0].actions
     [again] = await front.decide([plays[0]])
     assert again.decision == decided[0], "a repeat is answered as the first"
+
+
+async def test_the_cap_holds_over_processes_and_restarts(url: str, mesh: FakeMesh) -> None:
+    cap = FeedbackPolicy(1.0, 3, 1_000, PLAYBACK, 0.0)
+    mesh.scoring.outcomes = {f"e{i}": BLOCK for i in range(9)}
+    outcomes = []
+    async with running_ingest(url, mesh) as one, running_ingest(url, mesh, socket="ingest2") as two:
+        one.app._policy.feedback = two.app._policy.feedback = cap
+        for number in range(4):
+            [result] = await (one, two)[number % 2].decide([event(f"e{number}", f"u{number}")])
+            outcomes.append(result.decision.outcome)
+        assert outcomes == [CAUTION, CAUTION, CAUTION, BLOCK]
+    async with running_ingest(url, mesh) as again:
+        again.app._policy.feedback = cap
+        [result] = await again.decide([event("e8", "u8")])
+        assert result.decision.outcome == BLOCK, "a restart gives no further places"
+        told = await again.feedback.GetControlGroup(feedback_pb2.GetControlGroupRequest(tenant=TENANT))
+    assert told.at_most_an_hour == 3
+    assert sum(one.taken for one in told.hours) == 3
+
+
+async def test_an_act_that_is_decided_again_keeps_its_place(mesh: FakeMesh, front: Front) -> None:
+    front.app._policy.feedback = FeedbackPolicy(1.0, 1, 1_000, PLAYBACK, 0.0)
+    mesh.scoring.outcomes = {"e0": BLOCK, "e1": BLOCK}
+    store, lost = front.app._store, []
+    commit = store.commit
+
+    def race(what: Commit) -> Committed:
+        if not lost:
+            lost.append(what)
+            raise LostRaceError([])
+        return commit(what)
+
+    store.commit = race  # type: ignore[method-assign]
+    [first] = await front.decide([event("e0", "u0")])
+    [second] = await front.decide([event("e1", "u1")])
+    assert lost
+    assert [first.decision.outcome, second.decision.outcome] == [CAUTION, BLOCK]
+    told = await front.feedback.GetControlGroup(feedback_pb2.GetControlGroupRequest(tenant=TENANT))
+    assert told.this_hour <= 1
+    assert [one.taken for one in told.hours] == [1]
+
+
+async def test_the_control_group_is_told(mesh: FakeMesh, front: Front) -> None:
+    ask = feedback_pb2.GetControlGroupRequest(tenant=TENANT)
+    off = await front.feedback.GetControlGroup(ask)
+    assert (off.share, off.sample_share, off.this_hour, list(off.hours)) == (0.0, 0.0, 0, [])
+    assert off.policy_set == front.app._policy.policy_set
+    assert not off.HasField("report_time")
+
+    front.app._policy.feedback = DRAWN
+    mesh.scoring.outcomes = {f"e{i}": BLOCK for i in range(3)}
+    await front.decide([event(f"e{i}", f"u{i}") for i in range(3)])
+    report = feedback_pb2.FeedbackReport(tenant=TENANT, sampled=7, control_group=2)
+    report.time.seconds = 1_000
+    report.control_abusive.count, report.control_abusive.of = 1, 2
+    report.misses.missed = 4.0
+    await front.feedback.PutFeedbackReport(feedback_pb2.PutFeedbackReportRequest(report=report))
+    told = await front.feedback.GetControlGroup(ask)
+    assert (told.share, told.at_most_an_hour, told.most_bytes, told.sample_share) == (1.0, 2, 1_000, 1.0)
+    assert list(told.classes) == [event_pb2.EVENT_CLASS_PLAYBACK]
+    assert [one.taken for one in told.hours] == [2], "the cap"
+    assert (told.sampled, told.control_group, told.misses.missed) == (7, 2, 4.0)
+    assert (told.control_abusive.count, told.control_abusive.of) == (1, 2)
+    other = await front.feedback.GetControlGroup(feedback_pb2.GetControlGroupRequest(tenant="other"))
+    assert not other.hours
+    assert not other.HasField("misses")
+    with pytest.raises(InvalidArgument):
+        await front.feedback.GetControlGroup(feedback_pb2.GetControlGroupRequest())
+
+    shown = await asyncio.to_thread(
+        CliRunner().invoke,
+        scoring_cli.app,
+        ["control", "--target", f"unix:{mesh.folder}/ingest.sock", "--tenant", TENANT],
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "100.00% of acts that would be held up (playback, up to 0 MB); at most 2 an hour" in shown.output
+    assert "2 let through, 1 of 2 known ones abuse" in shown.output
 
 
 async def test_a_block_list_and_a_tenant_that_observes_know_no_control_group(

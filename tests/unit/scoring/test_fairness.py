@@ -88,3 +88,23 @@ def test_misses_are_estimated_from_the_random_draw_alone() -> None:
     low, high = fairness.wilson(5, 100)
     assert (found.low, found.high) == pytest.approx((1_000 * low, 1_000 * high))
     assert fairness.misses(known, truths, lambda _: False) is None
+
+
+def test_the_control_group_is_told_apart_and_judged() -> None:
+    caution = decision_pb2.OUTCOME_ALLOW_WITH_CAUTION
+    known = [
+        Known("let1", "u", 0, 2, caution, REVIEW, "DE", 0),
+        Known("let2", "u", 0, 2, caution, decision_pb2.OUTCOME_BLOCK, "DE", 0),
+        Known("let3", "u", 0, 2, caution, REVIEW, "DE", 0),
+        Known("cautious", "u", 0, 2, caution, caution, "DE", 0),
+        Known("observed", "u", 0, 2, ALLOW, REVIEW, "DE", 0),
+        Known("held", "u", 0, 2, REVIEW, REVIEW, "DE", 0),
+    ]
+    truths = [Truth(True, True, kind="chargeback"), Truth(True), Truth(), *[Truth(True, True)] * 3]
+    report = fairness.report("t", 1_000, known, truths, lambda event_id: event_id in ("cautious", "held"))
+    assert report.control_group == 3
+    assert (report.control_abusive.count, report.control_abusive.of) == (1, 2)
+    assert report.sampled == 1, "of what was held up nothing is sampled"
+    unknown = fairness.report("t", 1_000, known, [Truth()] * 6, lambda event_id: False)
+    assert unknown.control_group == 3
+    assert not unknown.HasField("control_abusive")

@@ -24,41 +24,48 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from usher.decision.v1 import decision_pb2 as usher_dot_decision_dot_v1_dot_decision__pb2
+from usher.event.v1 import event_pb2 as usher_dot_event_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eusher/ingest/v1/feedback.proto\x12\x0fusher.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a usher/decision/v1/decision.proto\"V\n\x19ListTrainingEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"q\n\x1aListTrainingEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.usher.ingest.v1.TrainingEvent\x12\x15\n\rnext_position\x18\x02 \x01(\x03\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xb0\x01\n\rTrainingEvent\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\x02\x12\x12\n\npolicy_set\x18\x04 \x01(\t\x12\x0f\n\x07segment\x18\x05 \x01(\r\x12\x0f\n\x07outcome\x18\x06 \x01(\r\x12\x10\n\x08would_be\x18\x07 \x01(\r\x12\x0f\n\x07\x63ountry\x18\x08 \x01(\t\x12\x13\n\x0bplace_flags\x18\t \x01(\r\"T\n\x17ListReviewSampleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"o\n\x18ListReviewSampleResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.usher.decision.v1.Decision\x12\x15\n\rnext_position\x18\x02 \x01(\x03\x12\x0c\n\x04more\x18\x03 \x01(\x08\"K\n\x18PutFeedbackReportRequest\x12/\n\x06report\x18\x01 \x01(\x0b\x32\x1f.usher.ingest.v1.FeedbackReport\"\x1b\n\x19PutFeedbackReportResponse\"*\n\x18GetFeedbackReportRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"L\n\x19GetFeedbackReportResponse\x12/\n\x06report\x18\x01 \x01(\x0b\x32\x1f.usher.ingest.v1.FeedbackReport\"\xd5\x01\n\x0e\x46\x65\x65\x64\x62\x61\x63kReport\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x65vents\x18\x03 \x01(\x03\x12\x0f\n\x07\x61\x62usive\x18\x04 \x01(\x03\x12\x0c\n\x04good\x18\x05 \x01(\x03\x12+\n\x06groups\x18\x06 \x03(\x0b\x32\x1b.usher.ingest.v1.GroupRates\x12-\n\x06misses\x18\x07 \x01(\x0b\x32\x1d.usher.ingest.v1.MissEstimate\"\xb5\x01\n\nGroupRates\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12&\n\x07held_up\x18\x03 \x01(\x0b\x32\x15.usher.ingest.v1.Rate\x12+\n\x0c\x66\x61lse_alarms\x18\x04 \x01(\x0b\x32\x15.usher.ingest.v1.Rate\x12\r\n\x05ratio\x18\x05 \x01(\x01\x12\x0f\n\x07p_value\x18\x06 \x01(\x01\x12\x10\n\x08\x61larming\x18\x07 \x01(\x08\"K\n\x04Rate\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\n\n\x02of\x18\x02 \x01(\x03\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x0b\n\x03low\x18\x04 \x01(\x01\x12\x0c\n\x04high\x18\x05 \x01(\x01\"s\n\x0cMissEstimate\x12\'\n\x08reviewed\x18\x01 \x01(\x0b\x32\x15.usher.ingest.v1.Rate\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x03\x12\x0e\n\x06missed\x18\x03 \x01(\x01\x12\x0b\n\x03low\x18\x04 \x01(\x01\x12\x0c\n\x04high\x18\x05 \x01(\x01\x32\xc1\x03\n\x0f\x46\x65\x65\x64\x62\x61\x63kService\x12m\n\x12ListTrainingEvents\x12*.usher.ingest.v1.ListTrainingEventsRequest\x1a+.usher.ingest.v1.ListTrainingEventsResponse\x12g\n\x10ListReviewSample\x12(.usher.ingest.v1.ListReviewSampleRequest\x1a).usher.ingest.v1.ListReviewSampleResponse\x12j\n\x11PutFeedbackReport\x12).usher.ingest.v1.PutFeedbackReportRequest\x1a*.usher.ingest.v1.PutFeedbackReportResponse\x12j\n\x11GetFeedbackReport\x12).usher.ingest.v1.GetFeedbackReportRequest\x1a*.usher.ingest.v1.GetFeedbackReportResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eusher/ingest/v1/feedback.proto\x12\x0fusher.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a usher/decision/v1/decision.proto\x1a\x1ausher/event/v1/event.proto\"V\n\x19ListTrainingEventsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"q\n\x1aListTrainingEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.usher.ingest.v1.TrainingEvent\x12\x15\n\rnext_position\x18\x02 \x01(\x03\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xb0\x01\n\rTrainingEvent\x12\r\n\x05\x65vent\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\x02\x12\x12\n\npolicy_set\x18\x04 \x01(\t\x12\x0f\n\x07segment\x18\x05 \x01(\r\x12\x0f\n\x07outcome\x18\x06 \x01(\r\x12\x10\n\x08would_be\x18\x07 \x01(\r\x12\x0f\n\x07\x63ountry\x18\x08 \x01(\t\x12\x13\n\x0bplace_flags\x18\t \x01(\r\"T\n\x17ListReviewSampleRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12\x11\n\tpage_size\x18\x03 \x01(\x05\"o\n\x18ListReviewSampleResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.usher.decision.v1.Decision\x12\x15\n\rnext_position\x18\x02 \x01(\x03\x12\x0c\n\x04more\x18\x03 \x01(\x08\"K\n\x18PutFeedbackReportRequest\x12/\n\x06report\x18\x01 \x01(\x0b\x32\x1f.usher.ingest.v1.FeedbackReport\"\x1b\n\x19PutFeedbackReportResponse\"*\n\x18GetFeedbackReportRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"L\n\x19GetFeedbackReportResponse\x12/\n\x06report\x18\x01 \x01(\x0b\x32\x1f.usher.ingest.v1.FeedbackReport\"\xad\x02\n\x0e\x46\x65\x65\x64\x62\x61\x63kReport\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x65vents\x18\x03 \x01(\x03\x12\x0f\n\x07\x61\x62usive\x18\x04 \x01(\x03\x12\x0c\n\x04good\x18\x05 \x01(\x03\x12+\n\x06groups\x18\x06 \x03(\x0b\x32\x1b.usher.ingest.v1.GroupRates\x12-\n\x06misses\x18\x07 \x01(\x0b\x32\x1d.usher.ingest.v1.MissEstimate\x12\x0f\n\x07sampled\x18\x08 \x01(\x03\x12\x15\n\rcontrol_group\x18\t \x01(\x03\x12.\n\x0f\x63ontrol_abusive\x18\n \x01(\x0b\x32\x15.usher.ingest.v1.Rate\"(\n\x16GetControlGroupRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"\xa4\x03\n\x17GetControlGroupResponse\x12\x12\n\npolicy_set\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12\x17\n\x0f\x61t_most_an_hour\x18\x03 \x01(\x05\x12\x12\n\nmost_bytes\x18\x04 \x01(\x03\x12+\n\x07\x63lasses\x18\x05 \x03(\x0e\x32\x1a.usher.event.v1.EventClass\x12\x14\n\x0csample_share\x18\x06 \x01(\x01\x12\x11\n\tthis_hour\x18\x07 \x01(\x05\x12+\n\x05hours\x18\x08 \x03(\x0b\x32\x1c.usher.ingest.v1.ControlHour\x12/\n\x0breport_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07sampled\x18\n \x01(\x03\x12\x15\n\rcontrol_group\x18\x0b \x01(\x03\x12.\n\x0f\x63ontrol_abusive\x18\x0c \x01(\x0b\x32\x15.usher.ingest.v1.Rate\x12-\n\x06misses\x18\r \x01(\x0b\x32\x1d.usher.ingest.v1.MissEstimate\"G\n\x0b\x43ontrolHour\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05taken\x18\x02 \x01(\x05\"\xb5\x01\n\nGroupRates\x12\x11\n\tdimension\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12&\n\x07held_up\x18\x03 \x01(\x0b\x32\x15.usher.ingest.v1.Rate\x12+\n\x0c\x66\x61lse_alarms\x18\x04 \x01(\x0b\x32\x15.usher.ingest.v1.Rate\x12\r\n\x05ratio\x18\x05 \x01(\x01\x12\x0f\n\x07p_value\x18\x06 \x01(\x01\x12\x10\n\x08\x61larming\x18\x07 \x01(\x08\"K\n\x04Rate\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\n\n\x02of\x18\x02 \x01(\x03\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x0b\n\x03low\x18\x04 \x01(\x01\x12\x0c\n\x04high\x18\x05 \x01(\x01\"s\n\x0cMissEstimate\x12\'\n\x08reviewed\x18\x01 \x01(\x0b\x32\x15.usher.ingest.v1.Rate\x12\x0f\n\x07\x61llowed\x18\x02 \x01(\x03\x12\x0e\n\x06missed\x18\x03 \x01(\x01\x12\x0b\n\x03low\x18\x04 \x01(\x01\x12\x0c\n\x04high\x18\x05 \x01(\x01\x32\xa7\x04\n\x0f\x46\x65\x65\x64\x62\x61\x63kService\x12m\n\x12ListTrainingEvents\x12*.usher.ingest.v1.ListTrainingEventsRequest\x1a+.usher.ingest.v1.ListTrainingEventsResponse\x12g\n\x10ListReviewSample\x12(.usher.ingest.v1.ListReviewSampleRequest\x1a).usher.ingest.v1.ListReviewSampleResponse\x12j\n\x11PutFeedbackReport\x12).usher.ingest.v1.PutFeedbackReportRequest\x1a*.usher.ingest.v1.PutFeedbackReportResponse\x12j\n\x11GetFeedbackReport\x12).usher.ingest.v1.GetFeedbackReportRequest\x1a*.usher.ingest.v1.GetFeedbackReportResponse\x12\x64\n\x0fGetControlGroup\x12\'.usher.ingest.v1.GetControlGroupRequest\x1a(.usher.ingest.v1.GetControlGroupResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'usher.ingest.v1.feedback_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTTRAININGEVENTSREQUEST']._serialized_start=118
-  _globals['_LISTTRAININGEVENTSREQUEST']._serialized_end=204
-  _globals['_LISTTRAININGEVENTSRESPONSE']._serialized_start=206
-  _globals['_LISTTRAININGEVENTSRESPONSE']._serialized_end=319
-  _globals['_TRAININGEVENT']._serialized_start=322
-  _globals['_TRAININGEVENT']._serialized_end=498
-  _globals['_LISTREVIEWSAMPLEREQUEST']._serialized_start=500
-  _globals['_LISTREVIEWSAMPLEREQUEST']._serialized_end=584
-  _globals['_LISTREVIEWSAMPLERESPONSE']._serialized_start=586
-  _globals['_LISTREVIEWSAMPLERESPONSE']._serialized_end=697
-  _globals['_PUTFEEDBACKREPORTREQUEST']._serialized_start=699
-  _globals['_PUTFEEDBACKREPORTREQUEST']._serialized_end=774
-  _globals['_PUTFEEDBACKREPORTRESPONSE']._serialized_start=776
-  _globals['_PUTFEEDBACKREPORTRESPONSE']._serialized_end=803
-  _globals['_GETFEEDBACKREPORTREQUEST']._serialized_start=805
-  _globals['_GETFEEDBACKREPORTREQUEST']._serialized_end=847
-  _globals['_GETFEEDBACKREPORTRESPONSE']._serialized_start=849
-  _globals['_GETFEEDBACKREPORTRESPONSE']._serialized_end=925
-  _globals['_FEEDBACKREPORT']._serialized_start=928
-  _globals['_FEEDBACKREPORT']._serialized_end=1141
-  _globals['_GROUPRATES']._serialized_start=1144
-  _globals['_GROUPRATES']._serialized_end=1325
-  _globals['_RATE']._serialized_start=1327
-  _globals['_RATE']._serialized_end=1402
-  _globals['_MISSESTIMATE']._serialized_start=1404
-  _globals['_MISSESTIMATE']._serialized_end=1519
-  _globals['_FEEDBACKSERVICE']._serialized_start=1522
-  _globals['_FEEDBACKSERVICE']._serialized_end=1971
+  _globals['_LISTTRAININGEVENTSREQUEST']._serialized_start=146
+  _globals['_LISTTRAININGEVENTSREQUEST']._serialized_end=232
+  _globals['_LISTTRAININGEVENTSRESPONSE']._serialized_start=234
+  _globals['_LISTTRAININGEVENTSRESPONSE']._serialized_end=347
+  _globals['_TRAININGEVENT']._serialized_start=350
+  _globals['_TRAININGEVENT']._serialized_end=526
+  _globals['_LISTREVIEWSAMPLEREQUEST']._serialized_start=528
+  _globals['_LISTREVIEWSAMPLEREQUEST']._serialized_end=612
+  _globals['_LISTREVIEWSAMPLERESPONSE']._serialized_start=614
+  _globals['_LISTREVIEWSAMPLERESPONSE']._serialized_end=725
+  _globals['_PUTFEEDBACKREPORTREQUEST']._serialized_start=727
+  _globals['_PUTFEEDBACKREPORTREQUEST']._serialized_end=802
+  _globals['_PUTFEEDBACKREPORTRESPONSE']._serialized_start=804
+  _globals['_PUTFEEDBACKREPORTRESPONSE']._serialized_end=831
+  _globals['_GETFEEDBACKREPORTREQUEST']._serialized_start=833
+  _globals['_GETFEEDBACKREPORTREQUEST']._serialized_end=875
+  _globals['_GETFEEDBACKREPORTRESPONSE']._serialized_start=877
+  _globals['_GETFEEDBACKREPORTRESPONSE']._serialized_end=953
+  _globals['_FEEDBACKREPORT']._serialized_start=956
+  _globals['_FEEDBACKREPORT']._serialized_end=1257
+  _globals['_GETCONTROLGROUPREQUEST']._serialized_start=1259
+  _globals['_GETCONTROLGROUPREQUEST']._serialized_end=1299
+  _globals['_GETCONTROLGROUPRESPONSE']._serialized_start=1302
+  _globals['_GETCONTROLGROUPRESPONSE']._serialized_end=1722
+  _globals['_CONTROLHOUR']._serialized_start=1724
+  _globals['_CONTROLHOUR']._serialized_end=1795
+  _globals['_GROUPRATES']._serialized_start=1798
+  _globals['_GROUPRATES']._serialized_end=1979
+  _globals['_RATE']._serialized_start=1981
+  _globals['_RATE']._serialized_end=2056
+  _globals['_MISSESTIMATE']._serialized_start=2058
+  _globals['_MISSESTIMATE']._serialized_end=2173
+  _globals['_FEEDBACKSERVICE']._serialized_start=2176
+  _globals['_FEEDBACKSERVICE']._serialized_end=2727
 # @@protoc_insertion_point(module_scope)

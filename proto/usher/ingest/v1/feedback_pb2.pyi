@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from usher.decision.v1 import decision_pb2 as _decision_pb2
+from usher.event.v1 import event_pb2 as _event_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -95,7 +96,7 @@ class GetFeedbackReportResponse(_message.Message):
     def __init__(self, report: _Optional[_Union[FeedbackReport, _Mapping]] = ...) -> None: ...
 
 class FeedbackReport(_message.Message):
-    __slots__ = ("tenant", "time", "events", "abusive", "good", "groups", "misses")
+    __slots__ = ("tenant", "time", "events", "abusive", "good", "groups", "misses", "sampled", "control_group", "control_abusive")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
@@ -103,6 +104,9 @@ class FeedbackReport(_message.Message):
     GOOD_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     MISSES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_GROUP_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_ABUSIVE_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     time: _timestamp_pb2.Timestamp
     events: int
@@ -110,7 +114,54 @@ class FeedbackReport(_message.Message):
     good: int
     groups: _containers.RepeatedCompositeFieldContainer[GroupRates]
     misses: MissEstimate
-    def __init__(self, tenant: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., events: _Optional[int] = ..., abusive: _Optional[int] = ..., good: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[GroupRates, _Mapping]]] = ..., misses: _Optional[_Union[MissEstimate, _Mapping]] = ...) -> None: ...
+    sampled: int
+    control_group: int
+    control_abusive: Rate
+    def __init__(self, tenant: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., events: _Optional[int] = ..., abusive: _Optional[int] = ..., good: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[GroupRates, _Mapping]]] = ..., misses: _Optional[_Union[MissEstimate, _Mapping]] = ..., sampled: _Optional[int] = ..., control_group: _Optional[int] = ..., control_abusive: _Optional[_Union[Rate, _Mapping]] = ...) -> None: ...
+
+class GetControlGroupRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class GetControlGroupResponse(_message.Message):
+    __slots__ = ("policy_set", "share", "at_most_an_hour", "most_bytes", "classes", "sample_share", "this_hour", "hours", "report_time", "sampled", "control_group", "control_abusive", "misses")
+    POLICY_SET_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    AT_MOST_AN_HOUR_FIELD_NUMBER: _ClassVar[int]
+    MOST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    THIS_HOUR_FIELD_NUMBER: _ClassVar[int]
+    HOURS_FIELD_NUMBER: _ClassVar[int]
+    REPORT_TIME_FIELD_NUMBER: _ClassVar[int]
+    SAMPLED_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_GROUP_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_ABUSIVE_FIELD_NUMBER: _ClassVar[int]
+    MISSES_FIELD_NUMBER: _ClassVar[int]
+    policy_set: str
+    share: float
+    at_most_an_hour: int
+    most_bytes: int
+    classes: _containers.RepeatedScalarFieldContainer[_event_pb2.EventClass]
+    sample_share: float
+    this_hour: int
+    hours: _containers.RepeatedCompositeFieldContainer[ControlHour]
+    report_time: _timestamp_pb2.Timestamp
+    sampled: int
+    control_group: int
+    control_abusive: Rate
+    misses: MissEstimate
+    def __init__(self, policy_set: _Optional[str] = ..., share: _Optional[float] = ..., at_most_an_hour: _Optional[int] = ..., most_bytes: _Optional[int] = ..., classes: _Optional[_Iterable[_Union[_event_pb2.EventClass, str]]] = ..., sample_share: _Optional[float] = ..., this_hour: _Optional[int] = ..., hours: _Optional[_Iterable[_Union[ControlHour, _Mapping]]] = ..., report_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sampled: _Optional[int] = ..., control_group: _Optional[int] = ..., control_abusive: _Optional[_Union[Rate, _Mapping]] = ..., misses: _Optional[_Union[MissEstimate, _Mapping]] = ...) -> None: ...
+
+class ControlHour(_message.Message):
+    __slots__ = ("start", "taken")
+    START_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_FIELD_NUMBER: _ClassVar[int]
+    start: _timestamp_pb2.Timestamp
+    taken: int
+    def __init__(self, start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., taken: _Optional[int] = ...) -> None: ...
 
 class GroupRates(_message.Message):
     __slots__ = ("dimension", "group", "held_up", "false_alarms", "ratio", "p_value", "alarming")

@@ -57,6 +57,11 @@ class FeedbackServiceStub:
                 request_serializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetFeedbackReportRequest.SerializeToString,
                 response_deserializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetFeedbackReportResponse.FromString,
                 _registered_method=True)
+        self.GetControlGroup = channel.unary_unary(
+                '/usher.ingest.v1.FeedbackService/GetControlGroup',
+                request_serializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetControlGroupRequest.SerializeToString,
+                response_deserializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetControlGroupResponse.FromString,
+                _registered_method=True)
 
 
 class FeedbackServiceServicer:
@@ -96,6 +101,14 @@ class FeedbackServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetControlGroup(self, request, context):
+        """The control group and the sample of what was allowed as the policy set in force draws them, how many acts were let
+        through by hour, and what the newest report found of both. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FeedbackServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +131,11 @@ def add_FeedbackServiceServicer_to_server(servicer, server):
                     servicer.GetFeedbackReport,
                     request_deserializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetFeedbackReportRequest.FromString,
                     response_serializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetFeedbackReportResponse.SerializeToString,
+            ),
+            'GetControlGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetControlGroup,
+                    request_deserializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetControlGroupRequest.FromString,
+                    response_serializer=usher_dot_ingest_dot_v1_dot_feedback__pb2.GetControlGroupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +249,33 @@ class FeedbackService:
             '/usher.ingest.v1.FeedbackService/GetFeedbackReport',
             usher_dot_ingest_dot_v1_dot_feedback__pb2.GetFeedbackReportRequest.SerializeToString,
             usher_dot_ingest_dot_v1_dot_feedback__pb2.GetFeedbackReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetControlGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/usher.ingest.v1.FeedbackService/GetControlGroup',
+            usher_dot_ingest_dot_v1_dot_feedback__pb2.GetControlGroupRequest.SerializeToString,
+            usher_dot_ingest_dot_v1_dot_feedback__pb2.GetControlGroupResponse.FromString,
             options,
             channel_credentials,
             insecure,
