@@ -14,6 +14,7 @@ from services.alerts.settings import RetentionSettings
 from services.alerts.store import AlertStore
 from services.alerts.store_deliveries import DeliveryStore, Trouble
 from services.alerts.store_retention import RetentionStore
+from services.common.background import FAILED
 from services.common.clock import Clock
 from services.common.errors import InvalidArgument, UsherError
 from services.common.telemetry import Telemetry
@@ -117,16 +118,16 @@ class Chores:
 
     def start(self) -> None:
         """Begins."""
-        loops: list[tuple[Callable[[], Awaitable[object]], float]] = [
-            (self.sweep, _SWEEP_S),
-            (self.tell_trouble, _TROUBLE_S),
-            (self.forget, _RETENTION_S),
+        loops: list[tuple[str, Callable[[], Awaitable[object]], float]] = [
+            ("sweep", self.sweep, _SWEEP_S),
+            ("trouble", self.tell_trouble, _TROUBLE_S),
+            ("retention", self.forget, _RETENTION_S),
         ]
         if self._record_labels is not None:
-            loops.append((self.hand_over_labels, _LABELS_S))
+            loops.append(("labels", self.hand_over_labels, _LABELS_S))
         else:
             self._log.warning("no ingest is configured: labels of resolved incidents wait here")
-        self._tasks = [asyncio.create_task(self._repeat(chore, pause)) for chore, pause in loops]
+        self._tasks = [asyncio.create_task(self._repeat(*loop)) for loop in loops]
 
     async def stop(self) -> None:
         """Ends."""
@@ -134,7 +135,7 @@ class Chores:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _repeat(self, chore: Callable[[], Awaitable[object]], pause: float) -> None:
+    async def _repeat(self, name: str, chore: Callable[[], Awaitable[object]], pause: float) -> None:
         while True:
             try:
                 await chore()
@@ -142,6 +143,7 @@ class Chores:
                 self._log.warning("a chore waits", extra={"reason": error.reason})
             except Exception:  # noqa: BLE001
                 # The last line of defence: what was not done is done at the next turn.
+                FAILED.labels(name).inc()
                 self._log.exception("a chore failed")
             await asyncio.sleep(pause)
 

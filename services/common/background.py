@@ -7,8 +7,17 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from prometheus_client import Counter
+
 from services.common.errors import FailedPrecondition, Unavailable
 
+FAILED = Counter(
+    "usher_background_failures",
+    "Times that a background task failed for a reason that it did not foresee.",
+    ("task",),
+    registry=None,
+)
+"""Of the process; every registry of `Telemetry` shows it."""
 AGAIN_S = 1.0
 """Pause before a task that failed is begun again."""
 STEADY_S = 5.0
@@ -64,5 +73,6 @@ class Background:
                 return
             except Exception:  # noqa: BLE001 - the last line of defence: told, and begun again
                 self._failed_at[name] = time.monotonic()
+                FAILED.labels(name).inc()
                 self._log.exception("a background task failed; it is begun again", extra={"task": name})
             await asyncio.sleep(AGAIN_S)

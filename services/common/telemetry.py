@@ -38,6 +38,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from services.common import background
+
 TRACEPARENT = "traceparent"
 KEEP_TRAILER = "usher-trace-keep"
 
@@ -472,6 +474,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.registry.register(background.FAILED)
         self.server_metrics = RpcMetrics(self.registry, "server")
         self.client_metrics = RpcMetrics(self.registry, "client")
         self._sampler = HeadSampler(settings.sample_ratio)

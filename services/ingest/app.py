@@ -32,6 +32,7 @@ from services.ingest.pipeline import Pipeline
 from services.ingest.places import PlacesInForce
 from services.ingest.policy import PolicyInForce
 from services.ingest.proposals import Proposals
+from services.ingest.reports import Reports
 from services.ingest.restore import FraudMemory
 from services.ingest.senders import Senders
 from services.ingest.sentry import Sentry
@@ -198,6 +199,8 @@ class Ingest:
         label_store = LabelStore(self._store)
         self._outcomes = OutcomeFeed(label_store, peers, telemetry)
         labels = LabelServicer(label_store, clock)
+        feedback = FeedbackStore(self._database)
+        self._reports = Reports(feedback, clock, telemetry)
         lists = ListServicer(self._lists, list_store, clock)
         key_servicer = KeyServicer(key_store, self._senders, clock)
         flow = FlowServicer(self._store, self._flow, clock)
@@ -221,9 +224,7 @@ class Ingest:
             Service(flow_pb2_grpc.add_FlowServiceServicer_to_server, flow, FLOW),
             Service(
                 feedback_pb2_grpc.add_FeedbackServiceServicer_to_server,
-                FeedbackServicer(
-                    FeedbackStore(self._database), ControlStore(self._database), self._policy, clock
-                ),
+                FeedbackServicer(feedback, ControlStore(self._database), self._policy, clock),
                 FEEDBACK,
             ),
             Service(accounts_pb2_grpc.add_AccountServiceServicer_to_server, account_servicer, ACCOUNTS),
@@ -258,6 +259,7 @@ class Ingest:
                 "audit": self._audit,
                 "backlog": self._backlog.run,
                 "senders": self._senders.run,
+                "reports": self._reports.run,
             }
         )
         return self

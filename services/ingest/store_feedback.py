@@ -55,6 +55,11 @@ class FeedbackStore:
                 )
             )
 
+    def reports(self) -> list[bytes]:
+        """The newest report of each tenant."""
+        with self.database.reading() as connection:
+            return [bytes(row[0]) for row in connection.execute(sa.select(tables.feedback_reports.c.body))]
+
     def report(self, tenant: str) -> bytes | None:
         """The newest report; None where there is none."""
         r = tables.feedback_reports.c

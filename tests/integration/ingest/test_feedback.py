@@ -187,3 +187,28 @@ async def test_the_newest_report_is_kept(url: str, mesh: FakeMesh, tmp_path: Pat
             report.time.seconds = seconds
             await front.feedback.PutFeedbackReport(feedback_pb2.PutFeedbackReportRequest(report=report))
         assert (await front.feedback.GetFeedbackReport(ask)).report.events == 8
+
+
+async def test_what_reports_say_is_a_metric(url: str, mesh: FakeMesh) -> None:
+    async with running_ingest(url, mesh) as front:
+        registry, reports = front.app._telemetry.registry, front.app._reports
+
+        async def metrics() -> tuple[float | None, float | None]:
+            await reports.look()
+            return (
+                registry.get_sample_value("usher_fairness_groups_alarming"),
+                registry.get_sample_value("usher_feedback_report_age_seconds"),
+            )
+
+        assert await metrics() == (0.0, 0.0), "no outcomes were looked at"
+        now = front.app._clock.now_ms()
+        for tenant, age_s, alarming in (("a", 7_200, 2), ("b", 60, 1)):
+            report = feedback_pb2.FeedbackReport(tenant=tenant)
+            report.time.FromMilliseconds(now - age_s * 1_000)
+            for number in range(3):
+                report.groups.add(dimension="country", group=f"C{number}", alarming=number < alarming)
+            await front.feedback.PutFeedbackReport(feedback_pb2.PutFeedbackReportRequest(report=report))
+        alarming_groups, age = await metrics()
+        assert alarming_groups == 3.0
+        assert age is not None
+        assert 7_200 <= age < 7_200 + 600

@@ -10,6 +10,7 @@ import pytest
 from services.common import background
 from services.common.background import Background
 from services.common.errors import FailedPrecondition, Unavailable
+from services.common.telemetry import TelemetrySettings, start_telemetry
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,28 @@ async def test_stopping_cancels_and_waits() -> None:
     assert ended
     assert not tasks.running
     tasks.check()
+
+
+async def test_failures_are_counted_by_task() -> None:
+    registry = start_telemetry("background", TelemetrySettings()).registry
+
+    def failures(task: str) -> float:
+        return registry.get_sample_value("usher_background_failures_total", {"task": task}) or 0.0
+
+    begun, steady, before = 0, asyncio.Event(), failures("counted")
+
+    async def task() -> None:
+        nonlocal begun
+        begun += 1
+        if begun < 4:
+            raise RuntimeError("again")
+        steady.set()
+        await asyncio.Event().wait()
+
+    tasks = Background(logging.getLogger("background"))
+    tasks.start({"counted": task})
+    async with asyncio.timeout(60):
+        await steady.wait()
+    assert failures("counted") == before + 3
+    assert failures("another") == 0.0
+    await tasks.stop()
