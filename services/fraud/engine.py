@@ -54,8 +54,7 @@ def answer(
             bare = item._replace(sighting=item.sighting._replace(place=b"", stream=""), act=0)
             _, assessment = assess(NOTHING_KNOWN, bare, ALONE)
         else:
-            alone = not seen.component
-            _, assessment = assess(seen, item, ALONE if alone else standing(item.sighting.user, seen))
+            _, assessment = assess(seen, item, standing(item.sighting.user, seen))
         signals.append(packed_row(assessment))
         assessments.append(assessment)
     return b"".join(signals), assessments

@@ -62,3 +62,44 @@ def assign(
         used.add(ring_id)
         assignments.append(Assignment(ring_id, candidate, ()))
     return assignments
+
+
+class Beside(NamedTuple):
+    """What a look at some of the accounts may change beside rings that it cannot judge."""
+
+    candidates: list[Candidate]
+    """Groups that are rings of their own, or hold such a ring whole."""
+    joins: dict[str, str]
+    """Account that was in no ring -> the ring that it joins."""
+    untouched: frozenset[str]
+    """Accounts that stay where they are."""
+
+
+def beside(
+    candidates: Sequence[Candidate], established: Mapping[str, str], held: Mapping[str, frozenset[str]]
+) -> Beside:
+    """Parts what was found among some of the accounts from rings that were found among all of them.
+
+    A group that holds such a ring whole is that ring, grown. One that meets a part of it brings it members, but takes none
+    away: what it does not see may be why the ring is one. One that meets several says that they are one ring, which only
+    a look at all of it can tell; its accounts stay where they are.
+
+    Args:
+        established: account -> id of the ring it is known to be in.
+        held: id of each ring that cannot be judged -> all its members.
+    """
+    free: list[Candidate] = []
+    joins: dict[str, str] = {}
+    untouched = set().union(*held.values())
+    for candidate in candidates:
+        met = sorted({established[m] for m in candidate.members if m in established} & held.keys())
+        if not met:
+            free.append(candidate)
+        elif len(met) == 1 and held[met[0]].issubset(candidate.members):
+            free.append(candidate)
+            untouched -= held[met[0]]
+        else:
+            if len(met) == 1:
+                joins.update((m, met[0]) for m in candidate.members if m not in established)
+            untouched.update(candidate.members)
+    return Beside(free, joins, frozenset(untouched))

@@ -1,9 +1,10 @@
 """Keeps the rings of accounts up to date with the memory's components, and answers from what was recorded.
 
 A component is looked at again when its size or its ties have changed. Above 64 accounts that happens only when it
-grew by a sixteenth, so the work per event stays bounded; members that came since are in no ring until then. Where
-accounts of a tenant turned out to be fraud, components too small for a ring are looked at as well: for who shares a device
-or payment instrument with such an account.
+grew by a sixteenth, so the work per event stays bounded; members that came since are in no ring until then. Rings that a
+sweep found are read from the database, also those of which no component shows all: what a look at a component cannot judge
+stays. Where accounts of a tenant turned out to be fraud, components too small for a ring are looked at as well: for who
+shares a device or payment instrument with such an account.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from services.fraud.memory import HARD, Component, Memory, Observation
 from services.fraud.parameters import RingParameters
 from services.fraud.rings import find_rings
 from services.fraud.signals import ALONE, RingOfAccount, Standing
-from services.fraud.store import CONFIRMED, DISMISSED, RingStore
+from services.fraud.store import CONFIRMED, DISMISSED, Revision, RingStore
 from services.fraud.store_outcomes import FRAUD, OutcomeStore
 from usher.fraud.v1 import fraud_pb2
 
@@ -30,6 +31,7 @@ CLOSELY_WATCHED = 64
 KEPT_COMPONENTS = 50_000
 """Components whose rings are kept in this process; others are looked at again when they are met."""
 _INLINE_TIES = 200
+_AT_A_STRETCH = 500
 RENEW_S = 5.0
 """Seconds after which what other replicas recorded, and what has become final, counts here."""
 _log = logging.getLogger("usher.fraud.outcomes")
@@ -60,6 +62,8 @@ class RingBook:
         self._confirmed: dict[str, frozenset[str]] = {}
         self._background = Background(_log)
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._swept: dict[str, dict[str, RingOfAccount]] = {}
+        self._revisions: dict[str, Revision] = {}
         self._refreshing = asyncio.Lock()
 
     async def refresh(
@@ -99,7 +103,6 @@ class RingBook:
                     await self._database.run(
                         self._store.set_status, one.tenant, one.ring_id, status, one.actor, ""
                     )
-                    self.forget_all(one.tenant)
         if through <= known:
             return known
         position = await self._database.run(self._outcomes.record, outcomes, through)
@@ -107,7 +110,7 @@ class RingBook:
         return position
 
     async def start(self) -> None:
-        """Reads who turned out to be fraud, and goes on doing so beside everything else."""
+        """Reads who turned out to be fraud and what sweeps found, and goes on doing so beside everything else."""
         await self.renew()
         self._background.start({"outcomes": self._run})
 
@@ -124,7 +127,8 @@ class RingBook:
                 _log.warning("outcomes cannot be read", extra={"reason": error.reason})
 
     async def renew(self) -> None:
-        """Reads who turned out to be fraud, and looks again at who is tied to those that this changed for."""
+        """Reads what sweeps, analysts and outcomes changed, and looks again at who is tied to those that it changed for."""
+        await self.catch_up()
         confirmed = await self._database.read(self._outcomes.confirmed, self._clock.now_ms())
         before, self._confirmed = self._confirmed, confirmed
         for tenant in before.keys() | confirmed.keys():
@@ -133,8 +137,31 @@ class RingBook:
                 for name in () if component is None else component.accounts:
                     self._known.pop((tenant, name), None)
 
+    async def catch_up(self) -> None:
+        """Takes over what sweeps and analysts have changed since this was last called, here or on another replica."""
+        for tenant, revision in (await self._database.read(self._store.revisions)).items():
+            read = self._revisions.get(tenant, Revision(0, 0))
+            if read != revision:
+                await self._reread(tenant)
+                if read.verdicts != revision.verdicts:
+                    self._forget_all(tenant)
+                self._revisions[tenant] = revision
+
+    async def _reread(self, tenant: str) -> None:
+        """Takes over what sweeps found, and drops components with rings that stand no more."""
+        async with self._refreshing:
+            swept, standing = await self._database.read(self._store.swept, tenant)
+            self._swept[tenant] = swept
+            for number, (key, known) in enumerate(list(self._known.items()), start=1):
+                if number % _AT_A_STRETCH == 0:
+                    await asyncio.sleep(0)
+                rings = {one.ring.ring_id for one in known.standings.values() if one.ring is not None}
+                if key[0] == tenant and not rings <= standing:
+                    self._known.pop(key, None)
+
     def forget(self, tenant: str, account: str) -> None:
-        """Drops what is cached of an account's component."""
+        """Drops what is cached of an account and its component."""
+        self._swept.get(tenant, {}).pop(account, None)
         for key in [
             key
             for key, known in self._known.items()
@@ -142,15 +169,18 @@ class RingBook:
         ]:
             del self._known[key]
 
-    def forget_all(self, tenant: str) -> None:
-        """Drops what is cached of a tenant: an analyst has spoken."""
+    def _forget_all(self, tenant: str) -> None:
         for key in [key for key in self._known if key[0] == tenant]:
             del self._known[key]
 
     def standing(self, tenant: str, account: str, observation: Observation) -> Standing:
-        """The standing of an account whose component `refresh` has seen."""
-        known = self._known.get((tenant, observation.component))
-        return ALONE if known is None else known.standings.get(account, ALONE)
+        """The standing of an account; `refresh` has seen its component, where it has one."""
+        known = self._known.get((tenant, observation.component)) if observation.component else None
+        standing = ALONE if known is None else known.standings.get(account, ALONE)
+        swept = self._swept.get(tenant)
+        if swept and (ring := swept.get(account)) is not None:
+            return Standing(ring, standing.confirmed_neighbours)
+        return standing
 
     async def _look(
         self, tenant: str, name: str, account: str, version: Version, parameters: RingParameters
@@ -172,6 +202,10 @@ class RingBook:
             near = confirmed_neighbours(component, recorded.confirmed | confirmed)
             for neighbour, count in near.items():
                 standings[neighbour] = Standing(None, count)
+            swept = self._swept.setdefault(tenant, {})
+            for member in component.accounts:
+                swept.pop(member, None)
+            swept.update(recorded.kept)
             for ring_id, found, _ in recorded.assignments:
                 status = recorded.statuses[ring_id]
                 if status == DISMISSED:

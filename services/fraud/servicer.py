@@ -171,7 +171,7 @@ class FraudServicer(fraud_pb2_grpc.FraudServiceServicer):
             request.decided_by,
             request.note,
         )
-        self._book.forget_all(request.tenant)
+        await self._book.catch_up()
         return fraud_pb2.SetRingStatusResponse(ring=ring)
 
     async def RecordOutcomes(

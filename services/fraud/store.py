@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from services.common.clock import Clock
 from services.common.db import Database
 from services.common.errors import NotFound
-from services.fraud.lineage import Assignment, assign
+from services.fraud.lineage import Assignment, assign, beside
 from services.fraud.neighbourhood import KINDS
 from services.fraud.parameters import RingParameters
 from services.fraud.rings import Candidate
+from services.fraud.signals import RingOfAccount
 from usher.fraud.v1 import fraud_pb2
 
 OPEN = fraud_pb2.RING_STATUS_OPEN
@@ -45,6 +46,7 @@ RINGS = sa.Table(
     sa.Column("decided_by", sa.String),
     sa.Column("decided_ms", sa.BigInteger),
     sa.Column("note", sa.String),
+    sa.Column("swept_ms", sa.BigInteger),
 )
 MEMBERS = sa.Table(
     "ring_members",
@@ -52,6 +54,7 @@ MEMBERS = sa.Table(
     sa.Column("tenant", sa.String, primary_key=True),
     sa.Column("account", sa.String, primary_key=True),
     sa.Column("ring_id", sa.String),
+    sa.Column("centrality_e3", sa.Integer),
 )
 VERDICTS = sa.Table(
     "ring_verdicts",
@@ -60,6 +63,13 @@ VERDICTS = sa.Table(
     sa.Column("account", sa.String, primary_key=True),
     sa.Column("ring_id", sa.String),
     sa.Column("status", sa.Integer),
+)
+REVISIONS = sa.Table(
+    "ring_revisions",
+    metadata,
+    sa.Column("tenant", sa.String, primary_key=True),
+    sa.Column("verdicts", sa.BigInteger),
+    sa.Column("sweeps", sa.BigInteger),
 )
 KEY = sa.Table(
     "fingerprint_key",
@@ -87,6 +97,30 @@ class Recorded(NamedTuple):
     """Ring id -> usher.fraud.v1.RingStatus."""
     confirmed: frozenset[str]
     """Accounts of the component that were in a ring when it was confirmed."""
+    kept: dict[str, RingOfAccount]
+    """Those of the accounts that stay in a ring which a sweep found and this look could not judge."""
+
+
+class Revision(NamedTuple):
+    """Counters of what changed beside the incremental search."""
+
+    verdicts: int
+    sweeps: int
+
+
+class _Held(NamedTuple):
+    """A ring that a sweep found and a smaller look cannot judge."""
+
+    members: frozenset[str]
+    centralities: dict[str, float]
+    swept_ms: int
+    score: float
+    status: int
+    card: bytes
+
+
+def _centralities(candidate: Candidate) -> Iterator[tuple[str, float]]:
+    return zip(candidate.members, candidate.centrality or (1.0,) * len(candidate.members), strict=True)
 
 
 def _status(assignment: Assignment, verdicts: dict[str, tuple[str, int]]) -> int:
@@ -122,6 +156,8 @@ class RingStore:
         accounts: Sequence[str],
         candidates: Sequence[Candidate],
         parameters: RingParameters,
+        *,
+        swept_ms: int = 0,
     ) -> Recorded:
         """Gives the rings found among `accounts` (a whole component) their ids, in one transaction.
 
@@ -129,25 +165,56 @@ class RingStore:
 
         Accounts that are in no ring any more leave theirs; a ring without members keeps its row, with score 0, and is
         listed no more. Idempotent.
+
+        A ring that a sweep found is judged by the incremental search only where that sees all its members, and so few
+        accounts that it looks at them as a sweep does (`RingParameters.largest`). Otherwise the ring may grow, and stays
+        else as it is until the next sweep (see `lineage.beside`).
+
+        Args:
+            swept_ms: of a sweep the time at which it began to read, Unix milliseconds; 0: this is none. What was recorded
+                since and it cannot have seen stays: rings of which it found nothing, and members.
         """
         now = self._clock.now_ms()
         with self._database.begin() as connection:
             self._lock(connection, tenant)
             established = self._established(connection, tenant, accounts)
             verdicts = self._verdicts(connection, tenant, accounts)
+            held: dict[str, _Held] = {}
+            if not swept_ms:
+                held = self._held(connection, tenant, established, len(accounts), parameters.largest)
+            look = beside(candidates, established, {ring_id: ring.members for ring_id, ring in held.items()})
+            if swept_ms:
+                fresh = self._recorded_since(connection, tenant, established, candidates, swept_ms)
+                look = look._replace(untouched=fresh)
             remembered = {account: ring_id for account, (ring_id, _) in verdicts.items()} | established
-            taken = self._taken(connection, tenant, candidates)
-            assignments = assign(tenant, candidates, remembered, taken)
+            taken = self._taken(connection, tenant, look.candidates)
+            assignments = assign(tenant, look.candidates, remembered, taken)
+            unseen: dict[str, int] = {}
+            if swept_ms:
+                ring_ids = [assignment.ring_id for assignment in assignments]
+                unseen = self._unseen(connection, tenant, ring_ids, frozenset(accounts), swept_ms)
             current = {
-                account: assignment.ring_id
+                account: (assignment.ring_id, central)
                 for assignment in assignments
-                for account in assignment.candidate.members
+                for account, central in _centralities(assignment.candidate)
             }
-            left = [account for account in established if account not in current]
+            for candidate in candidates:
+                for account, central in _centralities(candidate):
+                    ring_id = look.joins.get(account)
+                    if ring_id is not None and held[ring_id].status != DISMISSED:
+                        current[account] = (ring_id, central)
+            left = [
+                account for account in established if account not in current and account not in look.untouched
+            ]
             moved = [
-                {"tenant": tenant, "account": account, "ring_id": ring_id}
-                for account, ring_id in current.items()
-                if established.get(account) != ring_id
+                {
+                    "tenant": tenant,
+                    "account": account,
+                    "ring_id": ring_id,
+                    "centrality_e3": round(central * 1_000),
+                }
+                for account, (ring_id, central) in current.items()
+                if swept_ms or established.get(account) != ring_id
             ]
             outdated = left + [row["account"] for row in moved if row["account"] in established]
             for part in _parts(outdated):
@@ -160,7 +227,18 @@ class RingStore:
             for assignment in assignments:
                 status = _status(assignment, verdicts)
                 statuses[assignment.ring_id] = status
-                self._put(connection, tenant, assignment, parameters, now, status)
+                met = {established.get(account) for account in assignment.candidate.members}
+                found_ms = max([swept_ms, *(ring.swept_ms for key, ring in held.items() if key in met)])
+                self._put(
+                    connection,
+                    tenant,
+                    assignment,
+                    parameters,
+                    now,
+                    status,
+                    found_ms,
+                    unseen.get(assignment.ring_id, 0),
+                )
                 for merged in assignment.merged:
                     connection.execute(
                         RINGS.update()
@@ -169,14 +247,178 @@ class RingStore:
                     )
             standing = {assignment.ring_id for assignment in assignments}
             merged_ids = {ring_id for assignment in assignments for ring_id in assignment.merged}
-            for ring_id in sorted(set(established.values()) - standing - merged_ids):
+            staying = {established[account] for account in look.untouched if account in established}
+            for ring_id in sorted(set(established.values()) - standing - merged_ids - staying):
                 connection.execute(
                     RINGS.update()
                     .where(RINGS.c.tenant == tenant, RINGS.c.ring_id == ring_id)
                     .values(score_e6=0, member_count=0, updated_ms=now)
                 )
+            kept: dict[str, RingOfAccount] = {}
+            for ring_id in sorted(held.keys() - standing - merged_ids):
+                joined = [account for account, (joins, _) in current.items() if joins == ring_id]
+                ring = held[ring_id]
+                if joined:
+                    self._grow(connection, tenant, ring_id, ring, len(joined), parameters, now)
+                if ring.status != DISMISSED:
+                    size = len(ring.members) + len(joined)
+                    confirmed_ring = ring.status == CONFIRMED
+                    for account in (*sorted(ring.members & established.keys()), *joined):
+                        central = current[account][1] if account in current else ring.centralities[account]
+                        kept[account] = RingOfAccount(ring_id, size, ring.score, central, confirmed_ring)
         confirmed = frozenset(account for account, (_, status) in verdicts.items() if status == CONFIRMED)
-        return Recorded(assignments, statuses, confirmed)
+        return Recorded(assignments, statuses, confirmed, kept)
+
+    def finish_sweep(self, tenant: str, swept_ms: int) -> int:
+        """Ends rings that a finished sweep did not find and nobody has recorded since it began to read; tells all replicas.
+
+        Rings that analysts have spoken on stay. Returns how many ended.
+        """
+        now = self._clock.now_ms()
+        r = RINGS.c
+        with self._database.begin() as connection:
+            self._lock(connection, tenant)
+            query = sa.select(r.ring_id).where(
+                r.tenant == tenant,
+                r.merged_into == "",
+                r.member_count > 0,
+                r.status == OPEN,
+                r.updated_ms < swept_ms,
+            )
+            ended = list(connection.execute(query).scalars())
+            for part in _parts(ended):
+                m = MEMBERS.c
+                connection.execute(MEMBERS.delete().where(m.tenant == tenant, m.ring_id.in_(part)))
+                connection.execute(
+                    RINGS.update()
+                    .where(r.tenant == tenant, r.ring_id.in_(part))
+                    .values(score_e6=0, member_count=0, updated_ms=now)
+                )
+            self._revise(connection, tenant, sweeps=1)
+        return len(ended)
+
+    def revisions(self) -> dict[str, Revision]:
+        """Of each tenant what has changed beside the incremental search."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(REVISIONS.c.tenant, REVISIONS.c.verdicts, REVISIONS.c.sweeps))
+            return {tenant: Revision(verdicts, sweeps) for tenant, verdicts, sweeps in rows}
+
+    def swept(self, tenant: str) -> tuple[dict[str, RingOfAccount], frozenset[str]]:
+        """(accounts in rings that a sweep found and nobody dismissed, ids of all rings that stand)."""
+        r, m = RINGS.c, MEMBERS.c
+        stand = (r.tenant == tenant, r.merged_into == "", r.member_count > 0)
+        members = (
+            sa.select(m.account, m.ring_id, r.member_count, r.score_e6, m.centrality_e3, r.status)
+            .join(RINGS, sa.and_(r.tenant == m.tenant, r.ring_id == m.ring_id))
+            .where(*stand, r.swept_ms > 0, r.status != DISMISSED)
+        )
+        with self._database.reading() as connection:
+            found = {
+                account: RingOfAccount(ring_id, size, score / 1_000_000, central / 1_000, status == CONFIRMED)
+                for account, ring_id, size, score, central, status in connection.execute(members)
+            }
+            ids = frozenset(connection.execute(sa.select(r.ring_id).where(*stand)).scalars())
+        return found, ids
+
+    def _held(
+        self,
+        connection: sa.Connection,
+        tenant: str,
+        established: dict[str, str],
+        accounts: int,
+        largest: int,
+    ) -> dict[str, _Held]:
+        """Rings of those that a look at so many accounts cannot judge."""
+        r, m = RINGS.c, MEMBERS.c
+        held: dict[str, _Held] = {}
+        for part in _parts(sorted(set(established.values()))):
+            query = sa.select(r.ring_id, r.swept_ms, r.score_e6, r.status, r.card).where(
+                r.tenant == tenant, r.ring_id.in_(part), r.swept_ms > 0
+            )
+            for ring_id, swept_ms, score, status, card in connection.execute(query).all():
+                rows = connection.execute(
+                    sa.select(m.account, m.centrality_e3).where(m.tenant == tenant, m.ring_id == ring_id)
+                )
+                central = {account: of / 1_000 for account, of in rows}
+                if accounts > largest or not established.keys() >= central.keys():
+                    held[ring_id] = _Held(
+                        frozenset(central), central, swept_ms, score / 1_000_000, status, bytes(card)
+                    )
+        return held
+
+    def _recorded_since(
+        self,
+        connection: sa.Connection,
+        tenant: str,
+        established: dict[str, str],
+        candidates: Sequence[Candidate],
+        swept_ms: int,
+    ) -> frozenset[str]:
+        """Accounts of rings that were recorded since a sweep began to read and that none of its groups meets."""
+        met = {established.get(member) for candidate in candidates for member in candidate.members}
+        r = RINGS.c
+        since: set[str] = set()
+        for part in _parts(sorted(set(established.values()) - met)):
+            query = sa.select(r.ring_id).where(
+                r.tenant == tenant, r.ring_id.in_(part), r.updated_ms >= swept_ms
+            )
+            since.update(connection.execute(query).scalars())
+        return frozenset(account for account, ring_id in established.items() if ring_id in since)
+
+    def _grow(
+        self,
+        connection: sa.Connection,
+        tenant: str,
+        ring_id: str,
+        ring: _Held,
+        joined: int,
+        parameters: RingParameters,
+        now: int,
+    ) -> None:
+        card = fraud_pb2.Ring.FromString(ring.card)
+        card.member_count = len(ring.members) + joined
+        card.flagged = card.member_count >= parameters.flagged_accounts
+        connection.execute(
+            RINGS.update()
+            .where(RINGS.c.tenant == tenant, RINGS.c.ring_id == ring_id)
+            .values(member_count=card.member_count, card=card.SerializeToString(), updated_ms=now)
+        )
+
+    def _unseen(
+        self,
+        connection: sa.Connection,
+        tenant: str,
+        ring_ids: Sequence[str],
+        seen: frozenset[str],
+        swept_ms: int,
+    ) -> dict[str, int]:
+        """Ring -> members that came since a sweep began to read. Those that it should have seen leave."""
+        r, m = RINGS.c, MEMBERS.c
+        stays: dict[str, int] = {}
+        gone: list[str] = []
+        for part in _parts(ring_ids):
+            query = (
+                sa.select(m.account, m.ring_id, r.updated_ms)
+                .join(RINGS, sa.and_(r.tenant == m.tenant, r.ring_id == m.ring_id))
+                .where(m.tenant == tenant, m.ring_id.in_(part))
+            )
+            for account, ring_id, updated_ms in connection.execute(query).all():
+                if account in seen:
+                    continue
+                if updated_ms < swept_ms:
+                    gone.append(account)
+                else:
+                    stays[ring_id] = stays.get(ring_id, 0) + 1
+        for part in _parts(gone):
+            connection.execute(MEMBERS.delete().where(m.tenant == tenant, m.account.in_(part)))
+        return stays
+
+    def _revise(self, connection: sa.Connection, tenant: str, verdicts: int = 0, sweeps: int = 0) -> None:
+        v = REVISIONS.c
+        raised = REVISIONS.update().where(v.tenant == tenant)
+        raised = raised.values(verdicts=v.verdicts + verdicts, sweeps=v.sweeps + sweeps)
+        if connection.execute(raised).rowcount == 0:
+            connection.execute(REVISIONS.insert().values(tenant=tenant, verdicts=verdicts, sweeps=sweeps))
 
     def page(
         self, tenant: str, minimum_e6: int, after: tuple[int, str] | None, size: int, status: int = 0
@@ -235,6 +477,7 @@ class RingStore:
                         for account in part
                     ]
                     connection.execute(VERDICTS.insert().values(rows))
+            self._revise(connection, tenant, verdicts=1)
             return self._ring(connection, tenant, self._standing(connection, tenant, ring_id))
 
     def _standing(self, connection: sa.Connection, tenant: str, ring_id: str) -> Any:
@@ -301,6 +544,7 @@ class RingStore:
             if ring_id is None:
                 return int(verdicts)
             connection.execute(MEMBERS.delete().where(*where))
+            self._revise(connection, tenant, sweeps=1)
             ring = (RINGS.c.tenant == tenant, RINGS.c.ring_id == ring_id)
             card = connection.execute(sa.select(RINGS.c.card).where(*ring)).scalar()
             if card is not None:
@@ -369,24 +613,27 @@ class RingStore:
         parameters: RingParameters,
         now: int,
         status: int,
+        swept_ms: int,
+        unseen: int,
     ) -> None:
         candidate = assignment.candidate
+        card = self.card(tenant, candidate, parameters, assignment.ring_id)
+        card.member_count += unseen
         values = {
             "score_e6": round(candidate.score * 1_000_000),
-            "member_count": len(candidate.members),
-            "card": self._card(tenant, assignment, parameters).SerializeToString(),
+            "member_count": card.member_count,
+            "card": card.SerializeToString(),
             "updated_ms": now,
             "merged_into": "",
             "status": status,
         }
+        if swept_ms:
+            values["swept_ms"] = swept_ms
         where = (RINGS.c.tenant == tenant, RINGS.c.ring_id == assignment.ring_id)
         if connection.execute(RINGS.update().where(*where).values(values)).rowcount == 0:
             connection.execute(
                 RINGS.insert().values(tenant=tenant, ring_id=assignment.ring_id, created_ms=now, **values)
             )
-
-    def _card(self, tenant: str, assignment: Assignment, parameters: RingParameters) -> fraud_pb2.Ring:
-        return self.card(tenant, assignment.candidate, parameters, assignment.ring_id)
 
     def card(
         self, tenant: str, candidate: Candidate, parameters: RingParameters, ring_id: str = ""

@@ -6,6 +6,7 @@ Both read what is shared and leave the rest; the contract suite holds them to th
 from __future__ import annotations
 
 import contextlib
+import os
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import orjson
 import redis
 import redis.exceptions
 
+from services.common.clock import SystemClock
 from services.common.errors import FailedPrecondition, InvalidArgument, StateBehind, Unavailable
 from services.fraud.edge_list import EdgeList, Gathering
 from services.fraud.memory import EDGE_RETENTION_MS, AccountFacts
@@ -28,9 +30,17 @@ Tell = Callable[[float], None]
 PIECE = 256
 """Buckets of Redis' table looked at by one SCAN, and keys read by one pipeline: well below a millisecond of the server."""
 
+SAVING_MS = 600_000
+"""A snapshot was begun less than this before it was published."""
+CLOCKS_APART_MS = 60_000
+"""The clocks of two machines of a mesh are less than this apart."""
+
 
 class Graph(Protocol):
     """Where the sweep reads from. A context manager: it holds a file or a connection."""
+
+    as_of_ms: int
+    """What fraud recorded before was in the memory when it was read, Unix milliseconds."""
 
     def edges(self, tenant: str, tell: Tell) -> EdgeList:
         """What accounts of the tenant share.
@@ -57,7 +67,9 @@ class SnapshotGraph:
 
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("rb")
-        self._size = max(1, path.stat().st_size)
+        about = os.fstat(self._file.fileno())
+        self._size = max(1, about.st_size)
+        self.as_of_ms = int(about.st_mtime * 1000) - SAVING_MS
         self._tenant = ""
         self._newest_ms = 0
         self._known: dict[str, AccountFacts] | None = None
@@ -132,6 +144,7 @@ class RedisGraph:
     """
 
     def __init__(self, url: str, *, prefix: str = PREFIX, timeout: float = 30.0) -> None:
+        self.as_of_ms = SystemClock().now_ms() - CLOCKS_APART_MS
         self._client = redis.Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)
         self._prefix = prefix
         self._tenant = ""

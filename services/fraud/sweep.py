@@ -95,10 +95,19 @@ def in_memory(
 
 
 def record(
-    store: RingStore, tenant: str, component: Component, found: list[Candidate], parameters: RingParameters
+    store: RingStore,
+    tenant: str,
+    component: Component,
+    found: list[Candidate],
+    parameters: RingParameters,
+    as_of_ms: int,
 ) -> list[tuple[Candidate, str]]:
-    """Writes the rings of a component; returns those that are not dismissed, with their ids."""
-    recorded = store.record(tenant, sorted(component.accounts), found, parameters)
+    """Writes the rings of a component; returns those that are not dismissed, with their ids.
+
+    Args:
+        as_of_ms: `Graph.as_of_ms` of what the component was read from.
+    """
+    recorded = store.record(tenant, sorted(component.accounts), found, parameters, swept_ms=as_of_ms)
     return [
         (assignment.candidate, assignment.ring_id)
         for assignment in recorded.assignments
@@ -192,13 +201,16 @@ def of_memory(
             graph, edges, parameters, split_parties(options.backend), stage("looking for rings")
         ):
             if store is not None:
-                kept = record(store, options.tenant, component, rings, parameters)
+                kept = record(store, options.tenant, component, rings, parameters, graph.as_of_ms)
                 ids.update((ring.members, ring_id) for ring, ring_id in kept)
                 rings = [ring for ring, _ in kept]
             found += rings
+        ended = ""
+        if store is not None:
+            ended = f", {store.finish_sweep(options.tenant, graph.as_of_ms):,} that stood are none any more"
     print(
         f"{options.tenant}: {len(found):,} rings among {len(edges.accounts):,} accounts that share something "
-        f"({len(edges.account):,} edges), in {time.monotonic() - started:.1f} s",
+        f"({len(edges.account):,} edges){ended}, in {time.monotonic() - started:.1f} s",
         file=sys.stderr,
     )
     return found, ids
