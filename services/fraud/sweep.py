@@ -7,7 +7,7 @@
 Prints a JSON line a ring, most members first: {"ring_id", "members", "score", "evidence"}. A snapshot and Redis are read,
 never written: the service goes on meanwhile. When recorded the rings are written into fraud's database, component by
 component, each with the id that it has there, so that ids, verdicts and lineage go on; rings that analysts dismissed are
-not printed. Progress and a summary go to stderr. Exit status 2 where the input cannot be used.
+not printed. `--quiet` prints none. Progress and a summary go to stderr. Exit status 2 where the input cannot be used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -242,10 +243,13 @@ def main() -> int:
     parser.add_argument("--why", metavar="USER", help="the groups a user is in, and why they are no rings")
     parser.add_argument("--parameters", type=Path, help="others than those shipped")
     parser.add_argument("--backend", help="a networkx backend")
+    parser.add_argument("--quiet", action="store_true", help="prints no rings: they name accounts")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--record", metavar="DATABASE", help="URL of fraud's database, or its SQLite file")
     where.add_argument("--record-url-file", type=Path, metavar="FILE", help="file that holds that URL")
     options = parser.parse_args()
+    # Beside whatever answers events.
+    os.nice(10)
     # Millions of small objects, none of them in a cycle.
     gc.disable()
     ids: dict[tuple[str, ...], str] = {}
@@ -267,6 +271,8 @@ def main() -> int:
     except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
         print(f"{options.file}: it cannot be read: {error}", file=sys.stderr)
         return 2
+    if options.quiet:
+        return 0
     for group in sorted(found, key=lambda group: (-len(group.members), group.members)):
         line = as_json(group, options.tenant, parameters, ids.get(group.members))
         sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
