@@ -399,7 +399,7 @@ def _run(
             chosen |= {"SERVER_METRICS_BEYOND_LOOPBACK": "true" if metrics_beyond_loopback else ""}
             # Nothing is called there; health and metrics come with a server.
             chosen.setdefault("SERVER_ADDRESS", os.environ.get("USHER_SOURCE_SERVER_ADDRESS", "127.0.0.1:0"))
-        from cli.up import inherited
+        from cli.supervisor import inherited
 
         env = inherited(os.environ) | {f"USHER_SOURCE_{key}": value for key, value in chosen.items() if value}
         sys.stdout.flush()

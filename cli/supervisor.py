@@ -210,6 +210,17 @@ class Supervisor:
             await asyncio.gather(*(self._children[name].end(self._hurried) for name in wave))
 
 
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: ours, and the roots from which this code was imported, installed or not."""
+    import services
+    import usher
+
+    env = dict(environment)
+    roots = [str(Path(next(iter(package.__path__))).resolve().parent) for package in (services, usher)]
+    env["PYTHONPATH"] = os.pathsep.join([*roots, *filter(None, [env.get("PYTHONPATH", "")])])
+    return env
+
+
 def _failure(keepers: Sequence[asyncio.Task[None]]) -> BaseException | None:
     for keeper in keepers:
         if keeper.done() and not keeper.cancelled() and keeper.exception() is not None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from cli.console import EXIT_OK, EXIT_UNUSABLE, UnusableError, say
 from cli.home import Home
 from cli.sources import command_of
-from cli.supervisor import Program, StartFailedError, State, Supervisor
+from cli.supervisor import Program, StartFailedError, State, Supervisor, inherited
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -295,17 +295,6 @@ class Display:
         for name, (state, note, _) in self._rows.items():
             table.add_row(name, Text(state.value, style=styles.get(state, "dim")), Text(note))
         return table
-
-
-def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: ours, and the roots from which this code was imported, installed or not."""
-    import services
-    import usher
-
-    env = dict(environment)
-    roots = [str(Path(next(iter(package.__path__))).resolve().parent) for package in (services, usher)]
-    env["PYTHONPATH"] = os.pathsep.join([*roots, *filter(None, [env.get("PYTHONPATH", "")])])
-    return env
 
 
 def _build_policy(home: Home) -> str:

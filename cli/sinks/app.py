@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from cli.console import UnusableError, exit_statuses, leave, say
-from cli.home import DEFAULT_HOME, Home
+from cli.home import DEFAULT_HOME
 from cli.options import HomeOption, TargetOption, TenantOption
 from cli.sinks.encoding import Encoding
+from cli.sinks.options import Common, read_secret
 
 app = typer.Typer(
     name="sink",
@@ -73,34 +74,6 @@ TimeoutOption = Annotated[
         "--timeout", metavar="SECONDS", min=0.1, max=300.0, help="How long the sink may take to confirm."
     ),
 ]
-
-
-class Common:
-    """Options that every sink has."""
-
-    def __init__(
-        self,
-        kind: str,
-        name: str | None,
-        home: Path,
-        target: str | None,
-        tenant: str,
-        encoding: Encoding,
-        from_now: bool,
-        key_file: Path | None,
-        tls: Path | None,
-        metrics: str | None,
-        metrics_beyond_loopback: bool,
-    ) -> None:
-        self.name = name or kind
-        self.target = target or Home(home).target("ingest")
-        self.tenant = tenant
-        self.encoding = encoding
-        self.from_now = from_now
-        self.key = None if key_file is None else read_secret(key_file)
-        self.tls = tls
-        self.metrics = metrics
-        self.metrics_beyond_loopback = metrics_beyond_loopback
 
 
 @app.command()
@@ -351,17 +324,6 @@ def webhook(
                 opened,
             )
         )  # fmt: skip
-
-
-def read_secret(path: Path) -> str:
-    """What a file holds. Raises UnusableError where it cannot be read or is empty."""
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UnusableError(f"{path} cannot be read: {error}") from None
-    if not text:
-        raise UnusableError(f"{path} is empty: write the secret into it")
-    return text
 
 
 def properties_of(path: Path) -> dict[str, Any]:

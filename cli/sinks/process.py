@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from cli.console import EXIT_OK, UnusableError, say
-from cli.sinks.app import Common
+from cli.sinks.options import Common
 from cli.sinks.runner import Runner
 from services.common.client import ClientSettings, connect
 from services.common.config import ConfigError
