@@ -52,6 +52,15 @@ def interval(
     return [round(value, 4), round(float(low), 4), round(float(high), 4)]
 
 
+def share_interval(hits: NDArray[np.bool_], viewer: NDArray[np.int64], seed: int) -> list[float]:
+    """[share of hits, low, high]: a 95 % interval by bootstrap over the viewers whose events these are, one or more."""
+    _, number = np.unique(viewer, return_inverse=True)
+    count, true = np.bincount(number), np.bincount(number, weights=hits)
+    drawn = np.random.default_rng(seed).integers(0, len(count), (RESAMPLES, len(count)))
+    low, high = np.quantile(true[drawn].sum(axis=1) / count[drawn].sum(axis=1), [0.025, 0.975])
+    return [round(float(np.mean(hits)), 4), round(float(low), 4), round(float(high), 4)]
+
+
 def reliability(labels: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[list[float]]:
     """[mean likelihood, share that came true, rows] of each tenth of the scale that has rows."""
     bins = np.minimum((scores * BINS).astype(int), BINS - 1)
@@ -191,13 +200,14 @@ def _page(card: dict[str, Any], pictures: list[tuple[str, str]]) -> list[str]:
             lines.append(f"| {name.replace('_', ' ')} | {value[0]} | {value[1]} | {value[2]} |")
     lines += [
         "",
-        "| kind | rows | anomaly AUC | violation AUC | recall at 1 % false positives |",
-        "|---|---|---|---|---|",
+        "| kind | rows | viewers | anomaly AUC | violation AUC | recall at 1 % false positives (from, to) |",
+        "|---|---|---|---|---|---|",
     ]
     for name, one in metrics["by_scenario"].items():
+        recall, low, high = one["recall_at_1_percent_false_positives"]
         lines.append(
-            f"| {name} | {one['rows']:,} | {one['anomaly_auc']} | {one['violation_auc']} |"
-            f" {one['recall_at_1_percent_false_positives']} |"
+            f"| {name} | {one['rows']:,} | {one['viewers']:,} | {one['anomaly_auc']} | {one['violation_auc']} |"
+            f" {recall} ({low} to {high}) |"
         )
     lines.append("")
     for file, text in pictures:

@@ -70,7 +70,7 @@ class Plan(NamedTuple):
     """What to train on and how large."""
 
     seed: int = 20_261_122
-    users: int = 1_500
+    users: int = 4_000
     days: float = 17.0
     warm_days: float = 3.0
     """Days at the beginning that only fill the profiles."""
@@ -78,14 +78,14 @@ class Plan(NamedTuple):
     """Share of the time after that on which models are fitted."""
     calibrate_share: float = 0.15
     """Share of the time that calibrates; the rest measures."""
-    held_out_users: int = 700
+    held_out_users: int = 1_500
     held_out_days: float = 14.0
     sizes: Sizes = Sizes(60, 20, 12, (32,), 300, 0.05)
     boosting_trees: int = 120
     boosting_leaves: int = 15
     most_rows: int = 40_000
     """Rows that the anomaly models are fitted on."""
-    most_ordinary: int = 150_000
+    most_ordinary: int = 300_000
     """Ordinary rows that the violation model is fitted on."""
     contamination: float = 0.01
     by_events: bool = False
@@ -452,7 +452,10 @@ def measure(traffic: Traffic, scores: features.Floats, seed: int) -> dict[str, A
             "rows": int(one.sum()),
             "anomaly_auc": round(float(roc_auc_score(one[against], ensemble[against])), 4),
             "violation_auc": round(float(roc_auc_score(one[against], likelihood[against])), 4),
-            "recall_at_1_percent_false_positives": round(float((likelihood[one] > threshold).mean()), 4),
+            "viewers": len(np.unique(traffic.viewer[one])),
+            "recall_at_1_percent_false_positives": cards.share_interval(
+                likelihood[one] > threshold, traffic.viewer[one], seed
+            ),
         }
     return metrics
 
