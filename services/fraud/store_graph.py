@@ -28,7 +28,7 @@ Tell = Callable[[float], None]
 """Told the share that is read, 0 to 1, now and then."""
 
 PIECE = 256
-"""Buckets of Redis' table looked at by one SCAN, and keys read by one pipeline: well below a millisecond of the server."""
+"""Buckets of Redis' table looked at by one SCAN, and keys read by one pipeline: the server answers others in between."""
 
 SAVING_MS = 600_000
 """A snapshot was begun less than this before it was published."""
