@@ -71,6 +71,22 @@ def per_event(memory: TenantMemory, events: list[Sighting]) -> float:
     return (time.process_time() - started) / len(events) * 1e6
 
 
+def visits(memory: TenantMemory, together: int, accounts: int = 20_000) -> float:
+    """Microseconds an event on known edges where so many accounts share each address, on their fifth day there."""
+    day = 86_400_000
+
+    def visit(number: int, time_ms: int) -> Sighting:
+        account = number % accounts
+        group = account // together
+        address = f"10.{group >> 16 & 255}.{group >> 8 & 255}.{group & 255}"
+        return sighting(number, account, account, time_ms)._replace(address=address)
+
+    for number in range(5 * accounts):
+        memory.observe(visit(number, NOW + number // accounts * day + number % accounts))
+    events = [visit(5 * accounts + n, NOW + 4 * day + 10**6 + n) for n in range(accounts)]
+    return per_event(memory, events)
+
+
 def yardstick() -> float:
     """Nanoseconds of one step of a fixed loop."""
     started = time.process_time()
@@ -232,6 +248,8 @@ async def main() -> int:
         again._load()
         tell("restart", time.perf_counter() - started, "s")
         again.tenants.clear()
+    for name, together in (("a home of 4", 4), ("an office of 40", 40), ("a gateway of 5,000", 5000)):
+        tell(f"known edges, {name}", visits(TenantMemory(1 << 23), together), "us an event")
     crowded = TenantMemory(1 << 23)
     tell("one address, 1,000,000 accounts: slowest event", crowd(crowded, 1_000_000, device=False), "ms")
     tell("members kept of it", len(crowded.tables["addresses"].get("100.64.0.1")), "accounts")

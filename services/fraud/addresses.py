@@ -6,22 +6,22 @@ from typing import NamedTuple
 
 from services.common.address_ranges import HOSTING, RELAY, SHARED, TOR, VPN
 from services.fraud.memory import (
+    ADDRESS_WINDOW_MS,
     EXPORTERS_AT_ADDRESS,
     FAILED_AT_ADDRESS,
     FAILURES_AT_ADDRESS,
+    FEW_DEVICES,
+    HOME_ACCOUNTS,
     HOUR_MS,
+    NOBODY,
+    REGULAR_DAYS,
     AddressFacts,
+    Crowd,
 )
 from usher.fraud.v1 import fraud_pb2
 
-HOME_ACCOUNTS = 8
-"""Accounts behind one address that may be one household."""
 _HOME_CHURN = 0.5
 """Share of accounts of one day only, above which few accounts are passers-by rather than a home with guests."""
-_FEW_DEVICES = 0.5
-"""Devices an account, below which many accounts are run by a machine: a viewer has one or more."""
-REGULAR_DAYS = 3
-"""Days from which an account counts as regular at an address."""
 
 SATELLITE_NETWORKS = frozenset(
     {
@@ -56,22 +56,32 @@ _FLAGGED = (
 )
 
 
-def address_class(flags: int, others: int, days: int) -> int:
-    """usher.fraud.v1.AddressClass of an address on the way of an event.
+def address_class(flags: int, today: int, crowd: Crowd) -> fraud_pb2.AddressClass:
+    """What an address is: network data first, then who is seen there.
+
+    A home has few accounts that come back. A campus or business has many that come back, a carrier's gateway many that
+    come and go on one day, each with a device of its own. Many accounts on few devices are nobody's crowd: so looks a
+    machine that runs them, in a data centre or anywhere else. An address that a provider gives to another home every
+    day has many accounts too, but few on one day: it is none of these, and unknown.
 
     Args:
         flags: bits of PlaceFlag.
-        others: other accounts seen there within a day.
-        days: bits of the days on which the asking account was seen there.
+        today: accounts seen there within a day.
+        crowd: all who were seen there.
     """
     if flags:
         for flag, kind in _FLAGGED:
             if flags & flag:
                 return kind
-    if others >= HOME_ACCOUNTS:
-        regular = days.bit_count() >= REGULAR_DAYS
-        return fraud_pb2.ADDRESS_CLASS_CAMPUS if regular else fraud_pb2.ADDRESS_CLASS_CARRIER
-    if days.bit_count() >= REGULAR_DAYS:
+    seen, regulars, once, few_devices = crowd
+    if seen > HOME_ACCOUNTS:
+        if few_devices:
+            return fraud_pb2.ADDRESS_CLASS_HOSTING
+        if regulars * 2 >= seen and max(regulars, today) > HOME_ACCOUNTS:
+            return fraud_pb2.ADDRESS_CLASS_CAMPUS
+        if today > HOME_ACCOUNTS:
+            return fraud_pb2.ADDRESS_CLASS_CARRIER
+    if regulars and once <= _HOME_CHURN * seen:
         return fraud_pb2.ADDRESS_CLASS_HOUSEHOLD
     return fraud_pb2.ADDRESS_CLASS_UNSPECIFIED
 
@@ -89,33 +99,22 @@ class Learnt(NamedTuple):
 
 
 def learnt_class(flags: int, known: AddressFacts) -> Learnt:
-    """What an address is: network data first, then accounts, devices and churn.
-
-    A home has few accounts that come back. A campus or business has many that come back, a carrier's gateway many that
-    come and go, each with a device of its own. Many accounts on few devices are nobody's crowd: so looks a machine that
-    runs them, in a data centre or anywhere else.
-    """
+    """`address_class` of an address as of the newest sighting there, with the shares behind it."""
     accounts, edges = known.accounts, known.edges
     seen = len(edges)
+    if not seen:
+        return Learnt(address_class(flags, 0, NOBODY), 0.0, 0.0, 0)
     days = [edge.days.bit_count() for edge in edges]
-    regulars = sum(count >= REGULAR_DAYS for count in days) / seen if seen else 0.0
-    churn = sum(count == 1 for count in days) / seen if seen else 0.0
-    devices = round(known.devices * max(accounts, seen) / seen) if seen else 0
-    kind = fraud_pb2.ADDRESS_CLASS_UNSPECIFIED
-    flagged = [found for flag, found in _FLAGGED if flags & flag]
-    if flagged:
-        kind = flagged[0]
-    elif 0 < accounts <= HOME_ACCOUNTS:
-        if regulars > 0 and churn <= _HOME_CHURN:
-            kind = fraud_pb2.ADDRESS_CLASS_HOUSEHOLD
-    elif accounts:
-        if known.devices and known.devices < _FEW_DEVICES * seen:
-            kind = fraud_pb2.ADDRESS_CLASS_HOSTING
-        elif regulars >= 0.5:
-            kind = fraud_pb2.ADDRESS_CLASS_CAMPUS
-        else:
-            kind = fraud_pb2.ADDRESS_CLASS_CARRIER
-    return Learnt(kind, regulars, churn, devices)
+    regulars, once = sum(count >= REGULAR_DAYS for count in days), days.count(1)
+    since = max(edge.last_ms for edge in edges) - ADDRESS_WINDOW_MS
+    today = round(sum(edge.last_ms > since for edge in edges) * max(accounts, seen) / seen)
+    few = seen > HOME_ACCOUNTS and 0 < known.devices < FEW_DEVICES * seen
+    return Learnt(
+        kind=address_class(flags, today, Crowd(seen, regulars, once, few)),
+        regulars=regulars / seen,
+        churn=once / seen,
+        devices=round(known.devices * max(accounts, seen) / seen),
+    )
 
 
 _WINDOWS = (

@@ -61,6 +61,8 @@ def forget_shard(
     memory: TenantMemory, table: str, number: int, user: str, event_ids: frozenset[str]
 ) -> Counter[str]:
     """Takes an account and its events out of one shard of one table; returns what was taken out."""
+    # What was counted of addresses may count the account.
+    memory.crowds.clear()
     shard = memory.tables[table].shards[number]
     taken: Counter[str] = Counter()
     for key in list(shard):

@@ -55,6 +55,13 @@ COMPONENT_CAP = 512
 COMPONENT_RESOURCES_CAP = 1024
 """Shared resources remembered of a component."""
 
+REGULAR_DAYS = 3
+"""Days from which an account counts as regular at an address."""
+HOME_ACCOUNTS = 8
+"""Accounts behind one address that may be one household."""
+FEW_DEVICES = 0.5
+"""Devices an account, below which many accounts are run by a machine: a viewer has one or more."""
+
 DAYS_MASK = (1 << 30) - 1
 
 DEVICE = "d"
@@ -255,6 +262,23 @@ def estimate(alive: int, others: int, threshold: int) -> int:
     return max(alive, round(total * alive / others))
 
 
+class Crowd(NamedTuple):
+    """Who was seen at an address, as far as its class needs it; counted over the accounts kept of it."""
+
+    seen: int
+    """Accounts."""
+    regulars: int
+    """Those of them that came on `REGULAR_DAYS` days or more."""
+    once: int
+    """Those that came on one day only."""
+    few_devices: bool
+    """Whether they use fewer than `FEW_DEVICES` devices an account; asked above `HOME_ACCOUNTS` accounts only."""
+
+
+NOBODY = Crowd(0, 0, 0, False)
+ONE_NEW, ONE_REGULAR, ONE_ACCOUNT = Crowd(1, 0, 1, False), Crowd(1, 1, 0, False), Crowd(1, 0, 0, False)
+
+
 class Observation(NamedTuple):
     """What was known before one sighting."""
 
@@ -286,6 +310,8 @@ class Observation(NamedTuple):
     """Accounts of the component."""
     ties: int
     """Edges to shared resources in the component. (members, ties) changes whenever the component does."""
+    crowd: Crowd = NOBODY
+    """Who was seen at the address, this sighting among them."""
 
 
 NOTHING_KNOWN = Observation(0, 0, 0, 0, 0, 0, (), b"", b"", b"", (), "", 0, 0)

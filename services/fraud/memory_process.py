@@ -32,8 +32,14 @@ from services.fraud.memory import (
     DOMAIN,
     EDGE_RETENTION_MS,
     EDGE_WINDOW_MS,
+    FEW_DEVICES,
     HARD,
+    HOME_ACCOUNTS,
     LATENESS_MS,
+    NOBODY,
+    ONE_ACCOUNT,
+    ONE_NEW,
+    ONE_REGULAR,
     PAYMENT,
     SIGHTINGS_CAP,
     SIGNUP,
@@ -44,6 +50,7 @@ from services.fraud.memory import (
     AccountFacts,
     AddressFacts,
     Component,
+    Crowd,
     Edge,
     Observation,
     Resource,
@@ -59,6 +66,8 @@ _SHARD = SHARDS - 1
 SLICE = 96
 """Sightings applied at a stretch before other work of the event loop runs: about 1 ms."""
 _SWEEP_EVERY = 512
+CROWDS_CAP = 1 << 17
+"""Addresses of several accounts whose count is kept; beyond it all are counted again."""
 _PLACE_BYTES = 28
 # Key of a set's marker: the largest priority kept, once more accounts came than are kept. No account is empty.
 _THRESHOLD = ""
@@ -196,6 +205,8 @@ class TenantMemory:
         self._domains = self.tables["domains"]
         self._signups = self.tables["signups"]
         self._windows = self.tables["windows"]
+        self.crowds: dict[str, Crowd] = {}
+        """What `_crowd` counted of addresses of several accounts, until their edges or these accounts' devices change."""
         self._since_sweep = 0
         self._sweep_at = 0
 
@@ -239,15 +250,19 @@ class TenantMemory:
         code = crc32(device.encode())
         if code not in account.devices:
             account.devices.add(code)
+            for soft in account.soft if self.crowds else ():
+                self.crowds.pop(soft[2:], None)
             if len(account.devices) > DEVICES_CAP:
                 account.devices.remove(max(account.devices))
         device_accounts, device_since, _ = self._edge(self._devices, DEVICE, device, user, time_ms)
         payment_accounts = self._edge(self._payments, PAYMENT, payment, user, time_ms)[0] if payment else 0
         address_accounts = address_since = address_days = 0
+        crowd = NOBODY
         if address:
             address_accounts, address_since, address_days = self._edge(
                 self._addresses, ADDRESS, address, user, time_ms, ADDRESS_WINDOW_MS
             )
+            crowd = self._crowd(address)
             _support(account, "i:" + address, time_ms)
         if domain:
             _support(account, "e:" + domain, time_ms)
@@ -302,8 +317,41 @@ class TenantMemory:
                 name,
                 members,
                 ties,
+                crowd,
             ),
         )
+
+    def _crowd(self, address: str) -> Crowd:
+        """Who was seen at an address."""
+        edges: EdgeSet = self._addresses.shards[hash(address) & _SHARD][address]
+        if len(edges) == 1:
+            [(_, _, bits)] = edges.values()
+            # One bit, two, or more: the lowest one is taken off.
+            bits &= bits - 1
+            return ONE_NEW if not bits else ONE_REGULAR if bits & (bits - 1) else ONE_ACCOUNT
+        counted = self.crowds.get(address)
+        if counted is not None:
+            return counted
+        days = [edge[2].bit_count() for edge in edges.values()]
+        # The marker of a full set has no days.
+        seen, once = len(days) - days.count(0), days.count(1)
+        few = seen > HOME_ACCOUNTS and self._few_devices(edges, FEW_DEVICES * seen)
+        if len(self.crowds) >= CROWDS_CAP:
+            self.crowds.clear()
+        counted = self.crowds[address] = Crowd(seen, seen - once - days.count(2), once, few)
+        return counted
+
+    def _few_devices(self, edges: EdgeSet, enough: float) -> bool:
+        """Whether the accounts of edges use fewer devices; none are not known and no few."""
+        devices: set[int] = set()
+        shards = self._accounts.shards
+        for user in edges:
+            known: Account | None = shards[hash(user) & _SHARD].get(user)
+            if known is not None:
+                devices |= known.devices
+                if len(devices) >= enough:
+                    return False
+        return bool(devices)
 
     def _touch(self, table: Table, kind: str, resource: str, user: str, time_ms: int) -> None:
         """Applies an edge that nobody asks about."""
@@ -347,11 +395,15 @@ class TenantMemory:
                 shift = time_ms // DAY_MS - last // DAY_MS
                 known = days
                 if shift:
+                    self.crowds.pop(resource, None)
                     known = ((days << shift) | 1) & DAYS_MASK if shift < 30 else 1
                 edges[user] = (first, time_ms, known)
             else:
                 back = last // DAY_MS - time_ms // DAY_MS
-                edges[user] = (min(first, time_ms), last, days | (1 << back) if back < 30 else days)
+                known = days | (1 << back) if back < 30 else days
+                if known != days:
+                    self.crowds.pop(resource, None)
+                edges[user] = (min(first, time_ms), last, known)
             # The asking event is no sighting before itself, and its day no day before it.
             back = last // DAY_MS - time_ms // DAY_MS
             days = days >> (back + 1) << (back + 1) if back >= 0 else days
@@ -378,6 +430,7 @@ class TenantMemory:
     def _new_edge(self, edges: EdgeSet, kind: str, resource: str, user: str, time_ms: int) -> None:
         marker = edges.get(_THRESHOLD)
         if marker is None and len(edges) < DEGREE_CAP:
+            self.crowds.pop(resource, None)
             other = next(iter(edges))
             edges[user] = (time_ms, time_ms, 1)
             if kind in HARD:
@@ -391,6 +444,7 @@ class TenantMemory:
             edges[_THRESHOLD] = marker = (max(kept.values()), 0, 0)
             if mine >= marker[0]:
                 return
+        self.crowds.pop(resource, None)
         last = max(kept, key=lambda known: kept[known])
         del edges[last], kept[last]
         kept[user] = mine
@@ -498,6 +552,7 @@ class TenantMemory:
         expired = _EXPIRED[table]
         for key in [key for key, value in shard.items() if expired(key, value, newest)]:
             del shard[key]
+            self.crowds.pop(key, None)
             if table == "accounts":
                 self.leave(key)
 

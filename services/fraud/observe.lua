@@ -156,10 +156,12 @@ local function edge(kind, resource, user, time, prio, window)
       end
       first = min(first, time)
     end
-    call('HSET', key, user, number(first) .. ',' .. number(last) .. ',' .. number(days) .. ',' .. number(prio))
+    values[user] = number(first) .. ',' .. number(last) .. ',' .. number(days) .. ',' .. number(prio)
+    call('HSET', key, user, values[user])
   else
     local value = number(time) .. ',' .. number(time) .. ',1,' .. number(prio)
     if not marker and count < limits.degree_cap then
+      values[user] = value
       call('HSET', key, user, value)
       if other and (kind == 'd' or kind == 'p') then
         tie(user, other, kind .. ':' .. resource, count == 1 and 2 or 1)
@@ -172,7 +174,39 @@ local function edge(kind, resource, user, time, prio, window)
   if window == 0 then
     alive = 0
   end
-  return alive, others, marker or -1, seen, seen_days
+  return alive, others, marker or -1, seen, seen_days, values
+end
+
+-- Accounts of an address, regulars, those of one day only, and 1 where they use few devices.
+local function crowd(values)
+  local seen, regulars, once, few = 0, 0, 0, 0
+  for _, value in pairs(values) do
+    local days = tonumber(match(value, '^%d+,%d+,(%d+)'))
+    -- One bit, two, or more: the lowest one is taken off.
+    days = bit.band(days, days - 1)
+    seen = seen + 1
+    if days == 0 then
+      once = once + 1
+    elseif bit.band(days, days - 1) ~= 0 then
+      regulars = regulars + 1
+    end
+  end
+  if seen > limits.home_accounts then
+    local devices, count, enough = {}, 0, limits.few_devices * seen
+    for account in pairs(values) do
+      for _, device in ipairs(call('ZRANGE', prefix .. 'v:' .. account, 0, -1)) do
+        if not devices[device] then
+          devices[device] = true
+          count = count + 1
+        end
+      end
+      if count >= enough then
+        break
+      end
+    end
+    few = (count > 0 and count < enough) and 1 or 0
+  end
+  return {seen, regulars, once, few}
 end
 
 local function support(user, name, time)
@@ -312,14 +346,15 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
       call('PEXPIRE', prefix .. kind .. root, limits.edge_retention)
     end
   end
+  uses(user, code)
   local da, dn, dt, device_since = edge('d', device, user, time, prio, limits.edge_window)
   local pa, pn, pt = 0, 0, -1
   if payment ~= '' then
     pa, pn, pt = edge('p', payment, user, time, prio, limits.edge_window)
   end
-  local aa, an, at, address_since, address_days = 0, 0, -1, 0, 0
+  local aa, an, at, address_since, address_days, values = 0, 0, -1, 0, 0, {}
   if address ~= '' then
-    aa, an, at, address_since, address_days = edge('i', address, user, time, prio, limits.address_window)
+    aa, an, at, address_since, address_days, values = edge('i', address, user, time, prio, limits.address_window)
     support(user, 'i:' .. address, time)
   end
   if domain ~= '' then
@@ -331,7 +366,6 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
     support(user, 's:' .. signup, time)
   end
   account(user, time, household, created)
-  uses(user, code)
   local before, after, acts, streams = '', '', '', {}
   if place ~= '' then
     before, after = locate(user, time, place)
@@ -351,7 +385,7 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
   end
   answer[i + 1] = {
     da, dn, dt, pa, pn, pt, aa, an, at, device_since, address_since, address_days, counts,
-    before, after, acts, streams, root or '', members, ties,
+    before, after, acts, streams, root or '', members, ties, crowd(values),
   }
 end
 local through = max(applied, tonumber(ARGV[3]))

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from services.fraud.acts import network_of
-from services.fraud.addresses import REGULAR_DAYS
-from services.fraud.memory import DAY_MS, Observation, Sighting
+from services.fraud.memory import DAY_MS, REGULAR_DAYS, Observation, Sighting
 from services.fraud.parameters import SharingParameters
 
 ALIVE_MS = 90_000

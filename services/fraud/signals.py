@@ -315,7 +315,7 @@ def compile_assessor(parameters: Parameters) -> Assessor:
                 evidence.append(_reason(code.REASON_CODE_CREDENTIAL_RESALE, 0.0, values))
             elif shared.sharing >= sharing_parameters.told:
                 evidence.append(_reason(code.REASON_CODE_ACCOUNT_SHARING, 0.0, values))
-        kind = address_class(flags, seen.address_accounts, seen.address_days)
+        kind = address_class(flags, seen.address_accounts + 1, seen.crowd)
         row = (
             place_risk,
             1.0 - free,

@@ -40,6 +40,8 @@ from services.fraud.memory import (
     DEVICES_CAP,
     EDGE_RETENTION_MS,
     EDGE_WINDOW_MS,
+    FEW_DEVICES,
+    HOME_ACCOUNTS,
     LATENESS_MS,
     OF_ACCOUNT,
     OF_EVENTS,
@@ -51,6 +53,7 @@ from services.fraud.memory import (
     AccountFacts,
     AddressFacts,
     Component,
+    Crowd,
     Edge,
     Observation,
     Resource,
@@ -82,6 +85,8 @@ LIMITS = orjson.dumps(
         "streams_cap": STREAMS_CAP,
         "soft_cap": SOFT_CAP,
         "devices_cap": DEVICES_CAP,
+        "home_accounts": HOME_ACCOUNTS,
+        "few_devices": FEW_DEVICES,
         "edge_window": EDGE_WINDOW_MS,
         "address_window": ADDRESS_WINDOW_MS,
         "edge_retention": EDGE_RETENTION_MS,
@@ -404,7 +409,7 @@ def _row(sighting: Sighting) -> list:
 
 def _observation(row: list) -> Observation:
     da, dn, dt, pa, pn, pt, aa, an, at, device_since, address_since, address_days, counts, *rest = row
-    before, after, acts, streams, root, members, ties = rest
+    before, after, acts, streams, root, members, ties, (people, regulars, once, few) = rest
     return Observation(
         estimate(da, dn, dt),
         estimate(pa, pn, pt),
@@ -420,6 +425,7 @@ def _observation(row: list) -> Observation:
         root.decode(),
         members,
         ties,
+        Crowd(people, regulars, once, bool(few)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.common.errors import StateBehind
+from services.fraud.addresses import address_class, learnt_class
 from services.fraud.memory import (
     COMPONENT_CAP,
     DAY_MS,
@@ -18,6 +19,7 @@ from services.fraud.memory import (
     NOTHING_KNOWN,
     SIGHTINGS_CAP,
     WINDOW_CAP,
+    Crowd,
     Memory,
     Observation,
     Sighting,
@@ -27,10 +29,11 @@ from services.fraud.memory import (
 from services.fraud.memory_process import ProcessMemory
 from services.fraud.store_redis import RedisMemory
 from tests.sightings import make_sighting
+from usher.fraud.v1 import fraud_pb2
 
 NOON = 1_795_348_800_000  # 2026-11-22T12:00:00Z
 TENANT = "acme"
-NOTHING = NOTHING_KNOWN._replace(counts=(0, 0, 0, 0))
+NOTHING = NOTHING_KNOWN._replace(counts=(0, 0, 0, 0), crowd=Crowd(1, 0, 1, False))
 
 
 @pytest.fixture(params=["process", "redis"])
@@ -449,3 +452,66 @@ async def test_an_address_tells_the_devices_of_its_accounts(memory: Memory) -> N
     known = await memory.address(TENANT, "192.0.2.9")
     assert (known.accounts, known.devices) == (2, 2)
     assert (await memory.address(TENANT, "192.0.2.99")).devices == 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_class_on_the_way_of_an_event_is_the_one_that_is_told_of_the_address(
+    memory: Memory, seed: int
+) -> None:
+    rng = random.Random(seed)
+    # A home, an office, a gateway whose people come and go, a machine, and a line that gets another home every day.
+    people = {"home": 4, "office": 20, "gateway": 200, "machine": 40, "line": 30}
+    seen_kinds = set()
+    for number in range(600):
+        day, moment = divmod(number, 60)
+        name = rng.choice(list(people))
+        address = f"203.0.113.{1 + list(people).index(name)}"
+        who = day if name == "line" else rng.randrange(people[name])
+        device = f"emulator{who % 3}" if name == "machine" else f"device-{name}-{who}-{rng.random() < 0.2}"
+        [seen] = await observe(
+            memory,
+            sighting(
+                f"e{number}", f"{name}{who}", device=device, address=address,
+                time_ms=NOON + day * DAY_MS + moment * MINUTE_MS,
+            ),
+        )  # fmt: skip
+        known = await memory.address(TENANT, address)
+        kind = address_class(0, seen.address_accounts + 1, seen.crowd)
+        # A saturated address is estimated, with and without the asking account.
+        if len(known.edges) < DEGREE_CAP:
+            assert kind == learnt_class(0, known).kind, (name, seen)
+        if day == 9:
+            seen_kinds.add((name, kind))
+    assert ("home", fraud_pb2.ADDRESS_CLASS_HOUSEHOLD) in seen_kinds
+    assert ("machine", fraud_pb2.ADDRESS_CLASS_HOSTING) in seen_kinds
+    assert ("line", fraud_pb2.ADDRESS_CLASS_UNSPECIFIED) in seen_kinds
+    assert ("gateway", fraud_pb2.ADDRESS_CLASS_CARRIER) in seen_kinds
+
+
+async def test_a_new_device_and_a_new_day_change_what_is_counted_of_an_address(memory: Memory) -> None:
+    def at(number: int, who: int, device: str, day: int) -> Sighting:
+        return sighting(
+            f"e{number}",
+            f"u{who}",
+            device=device,
+            address="203.0.113.9",
+            time_ms=NOON + day * DAY_MS + number,
+        )
+
+    few = await observe(memory, *(at(n, n, "emulator", 0) for n in range(12)))
+    assert few[-1].crowd == Crowd(12, 0, 12, True)
+    # The same accounts get devices of their own elsewhere: the next one here is no machine's.
+    await observe(
+        memory,
+        *(
+            sighting(f"f{n}", f"u{n}", device=f"own{n}", address="203.0.113.10", time_ms=NOON + 50)
+            for n in range(12)
+        ),
+    )
+    [known] = await observe(memory, at(60, 0, "emulator", 0))
+    assert known.crowd == Crowd(12, 0, 12, False)
+    later = [await observe(memory, at(100 * day, 0, "emulator", day)) for day in (1, 2)]
+    assert [answer[0].crowd for answer in later] == [Crowd(12, 0, 11, False), Crowd(12, 1, 11, False)]
+    # A late event of another day counts as well.
+    [late] = await observe(memory, at(7, 1, "emulator", -1))
+    assert late.crowd == Crowd(12, 1, 10, False)
