@@ -297,7 +297,13 @@ SENTENCES: Final[dict[int, Callable[[_Values, _Words], str]]] = {
         f"The address lies in {w[0]}; the platform says {w[1]}."
     ),
     decision_pb2.REASON_CODE_IMPOSSIBLE_TRAVEL: lambda v, w: (
-        f"Seen {v.whole(0)} km apart within {v.count(1, 'minute', 'minutes')}: that takes {v.whole(2)} km/h."
+        f"Seen {v.whole(0)} km apart within {v.count(1, 'minute', 'minutes')}: that takes {v.whole(2)} km/h"
+        + (
+            f" (here {w[0] or 'an unknown country'} within {v.whole(5)} km, there {w[1] or 'an unknown country'} "
+            f"within {v.whole(8)} km)."
+            if v.told(9)
+            else "."
+        )
     ),
     decision_pb2.REASON_CODE_NEW_COUNTRY: lambda v, w: f"This viewer was never seen in {w[0]} before.",
     decision_pb2.REASON_CODE_ANOMALY: lambda v, w: (

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from math import asin, cos, radians, sin, sqrt
 from typing import NamedTuple
 
-from services.common.address_ranges import HOSTING, RELAY, SPECIAL, TOR, VPN
+from services.common.address_ranges import HOSTING, RELAY, SHARED, SPECIAL, TOR, VPN
 from services.fraud.acts import BASIC, Counts
 from services.fraud.addresses import address_class
 from services.fraud.memory import Observation, Place, unpack_place
 from services.fraud.parameters import Parameters, TravelParameters, VelocityParameters
-from services.fraud.request import Item
+from services.fraud.request import CARRIER_ACCURACY_KM, Item
 from services.fraud.sharing import NOT_SHARED, Sharing, streaming
 from services.fraud.takeover import steps
 from usher.decision.v1 import decision_pb2
@@ -132,10 +132,16 @@ def great_circle_km(latitude_a: float, longitude_a: float, latitude_b: float, lo
 
 
 def travel(a: Place, b: Place, parameters: TravelParameters, *, known_device: bool = False) -> Travel:
-    """Movement between two sightings, in either order of time; `known_device`: the account has used the device before."""
+    """Movement between two sightings, in either order of time; `known_device`: the account has used the device before.
+
+    Where a place is a carrier's whole country, a known device may be anywhere: carriers lead guests of networks abroad
+    back home.
+    """
     if a.latitude_e4 == b.latitude_e4 and a.longitude_e4 == b.longitude_e4:
         return NO_TRAVEL
     if a.country == b.country and (known_device or (a.asn and a.asn == b.asn)):
+        return NO_TRAVEL
+    if known_device and max(a.accuracy_km, b.accuracy_km) >= CARRIER_ACCURACY_KM:
         return NO_TRAVEL
     km = great_circle_km(a.latitude_e4 / 1e4, a.longitude_e4 / 1e4, b.latitude_e4 / 1e4, b.longitude_e4 / 1e4)
     km -= a.accuracy_km + b.accuracy_km
@@ -145,21 +151,33 @@ def travel(a: Place, b: Place, parameters: TravelParameters, *, known_device: bo
     return Travel(km, minutes, km / (max(minutes, parameters.floor_minutes) / 60))
 
 
-def fastest_travel(observation: Observation, place: bytes, parameters: TravelParameters) -> Travel:
-    """The faster of the movements to a sighting from the one before it and to the one after it."""
+def fastest_travel(
+    observation: Observation, place: bytes, parameters: TravelParameters
+) -> tuple[Travel, bytes]:
+    """The faster of the movements to a sighting from the one before it and to the one after it, and which that was."""
     # The same coordinates, accuracy, country and network as before: nothing moved, nothing to unpack.
     if not observation.after and (not observation.before or observation.before[12:] == place[12:]):
-        return NO_TRAVEL
+        return NO_TRAVEL, b""
     here = unpack_place(place)
-    found = NO_TRAVEL
+    found, by = NO_TRAVEL, b""
     for other in (observation.before, observation.after):
         if other:
             moved = travel(
                 unpack_place(other), here, parameters, known_device=bool(observation.device_since_ms)
             )
             if moved.kmh > found.kmh:
-                found = moved
-    return found
+                found, by = moved, other
+    return found, by
+
+
+def _both(moved: Travel, place: bytes, other: bytes) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Values and words of the evidence of a movement: what it is, and both sightings."""
+    values = [round(moved.km, 1), round(moved.minutes, 1), round(moved.kmh, 1)]
+    sightings = [unpack_place(place), unpack_place(other)]
+    for one in sightings:
+        values += [one.latitude_e4 / 1e4, one.longitude_e4 / 1e4, one.accuracy_km]
+    values.append(sightings[1].time_ms / 1000)
+    return tuple(values), tuple(country_name(one.country) if one.country else "" for one in sightings)
 
 
 def region_matches(region: str, country: int) -> bool:
@@ -194,7 +212,7 @@ def compile_assessor(parameters: Parameters) -> Assessor:
     code = decision_pb2
 
     def place_evidence(
-        region: str, country: int, flags: int, moved: Travel
+        region: str, country: int, flags: int, moved: Travel, place: bytes, other: bytes
     ) -> tuple[float, list[decision_pb2.Reason]]:
         points = 0.0
         evidence = []
@@ -215,14 +233,21 @@ def compile_assessor(parameters: Parameters) -> Assessor:
             )
         if moved.kmh > impossible:
             points += place_points.travel
-            values = (round(moved.km, 1), round(moved.minutes, 1), round(moved.kmh, 1))
-            evidence.append(_reason(code.REASON_CODE_IMPOSSIBLE_TRAVEL, place_points.travel, values=values))
+            values, countries = _both(moved, place, other)
+            evidence.append(
+                _reason(code.REASON_CODE_IMPOSSIBLE_TRAVEL, place_points.travel, values, countries)
+            )
         return min(PLACE_MOST, points), evidence
 
     def assess(seen: Observation, item: Item, standing: Standing) -> Assessed:
         sighting, region, country, flags, _, act, limit = item
         place = sighting.place
-        moved = fastest_travel(seen, place, parameters.travel) if place else NO_TRAVEL
+        # A carrier's gateway tells where the contract is from. The viewer's own telephone may be abroad, led back home. By
+        # network data alone: a class that is learnt depends on whose events came first, and an account's way must not.
+        roaming = flags & SHARED and not flags & _COUNTRY_HIDDEN and seen.device_since_ms > 0
+        moved, other = NO_TRAVEL, b""
+        if place and not roaming:
+            moved, other = fastest_travel(seen, place, parameters.travel)
         place_risk = 0.0
         evidence: list[decision_pb2.Reason] = []
         if (
@@ -231,7 +256,8 @@ def compile_assessor(parameters: Parameters) -> Assessor:
             # The usual region is the country itself: told without a call.
             or (country and (len(region) != 2 or (ord(region[0]) << 8) | ord(region[1]) != country))
         ):
-            place_risk, evidence = place_evidence(region, country, flags, moved)
+            told = 0 if roaming else country
+            place_risk, evidence = place_evidence(region, told, flags, moved, place, other)
 
         # An event that asked the windows nothing, as a running stream's, is told nothing of them.
         counts = seen.counts or _NO_COUNTS

@@ -77,7 +77,9 @@ def test_from_germany_to_the_united_states_in_half_an_hour(front: Front) -> None
     first = decided(front, "traveller", ip_address=FRANKFURT, region="DE", at_ms=now - 30 * MINUTE)
     second = decided(front, "traveller", "login", ip_address=CHICAGO, region="US", at_ms=now)
     assert "IMPOSSIBLE_TRAVEL" not in reasons(first)
-    km, minutes, kmh = reasons(second)["IMPOSSIBLE_TRAVEL"].values
+    km, minutes, kmh, *both = reasons(second)["IMPOSSIBLE_TRAVEL"].values
+    assert len(both) == 7
+    assert list(reasons(second)["IMPOSSIBLE_TRAVEL"].words) == ["US", "DE"]
     # Frankfurt (50.1109, 8.6821) to Northlake (41.9173, -87.8956): 6,977 km by the spherical law of
     # cosines with 6,371 km, less 2 x 50 km.
     assert km == pytest.approx(6_877, abs=2)

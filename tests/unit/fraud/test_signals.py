@@ -164,7 +164,9 @@ def test_impossible_travel_is_told_with_distance_time_and_speed() -> None:
     seen = NOTHING_KNOWN._replace(before=packed(NEW_YORK, -60, country=country("US")))
     row, assessment = assess(seen, packed(BERLIN))
     assert codes(assessment) == ["IMPOSSIBLE_TRAVEL"]
-    km, minutes, kmh = assessment.evidence[0].values
+    km, minutes, kmh, *both = assessment.evidence[0].values
+    assert both == [52.52, 13.405, 1, 40.7128, -74.006, 1, T0 / 1000 - 3600]
+    assert list(assessment.evidence[0].words) == ["DE", "US"]
     assert km == pytest.approx(6383, rel=0.003)
     assert (minutes, kmh) == (60, pytest.approx(km, abs=0.2))
     assert row[decision_pb2.SIGNAL_INDEX_PLACE_RISK_UNSPECIFIED] == PARAMETERS.place.travel
