@@ -36,7 +36,7 @@ def describe(
     places = event_pb2.Places(
         country=[0], latitude_e4=[0], longitude_e4=[0], accuracy_km=[0], asn=[0], flags=[0]
     )
-    extractor = Extractor([0], [0], places, {})
+    extractor = Extractor([0], [0], places)
     extractor.read([event.SerializeToString()], 0, 1)
     extracted = extractor.finish()
     if extracted.errors:

@@ -95,7 +95,17 @@ class Engine:
         count = len(events)
         pausing = count > PIECE // 2
         broken = profile.broken(sent)
-        extractor = Extractor(list(request.profile_of), list(request.item_flags), request.places, broken)
+        all_signals, risk = (
+            _signals(request),
+            _column(request.compliance_risk, slice(None), count, np.float64),
+        )
+        extractor = Extractor(
+            list(request.profile_of),
+            list(request.item_flags),
+            request.places,
+            broken,
+            _no_numbers(all_signals, risk),
+        )
         for start in range(0, count, PIECE):
             extractor.read(events, start, min(start + PIECE, count))
             if pausing:
@@ -125,13 +135,13 @@ class Engine:
 
         whole = len(index) == count
         at = np.array(index)
-        item_flags = _column(request.item_flags, at, np.int64)
+        item_flags = _column(request.item_flags, at, len(at), np.int64)
         no_fraud = (item_flags & decide.NO_FRAUD) != 0
         lawful = (item_flags & decide.NO_COMPLIANCE) == 0
-        signals = _signals(request, at, whole)
+        signals = all_signals if whole else all_signals[at]
         signals[no_fraud] = 0.0
-        place_flags = _column(request.places.flags, at, np.int64)
-        compliance_risk = np.nan_to_num(_column(request.compliance_risk, at, np.float64)) * lawful
+        place_flags = _column(request.places.flags, at, len(at), np.int64)
+        compliance_risk = risk[at] * lawful
         rows = features.compute(observed, columns, facts, signals, place_flags, compliance_risk, self.norms)
         scores = yield lambda: self.model.run(rows)
 
@@ -156,7 +166,7 @@ class Engine:
             scores=scores,
             place_flags=place_flags,
             item_flags=item_flags,
-            verdict_flags=_column(request.verdict_flags, at, np.int64) * lawful,
+            verdict_flags=_column(request.verdict_flags, at, len(at), np.int64) * lawful,
             compliance_risk=compliance_risk,
             modes=modes[columns.event_class],
         )
@@ -203,23 +213,36 @@ class Engine:
             _LOG.warning("the factors of a decision could not be computed: %s", type(error).__name__)
 
 
-def _column(values: Sequence[float], at: np.ndarray, dtype: type) -> np.ndarray:
+def _column(values: Sequence[float], at: np.ndarray | slice, count: int, dtype: type) -> np.ndarray:
     # An empty column stands for all zeros.
-    return np.array(values, dtype)[at] if len(values) else np.zeros(len(at), dtype)
+    return np.array(values, dtype)[at] if len(values) else np.zeros(count, dtype)
 
 
-def _signals(request: scoring_pb2.DecideEventsRequest, at: np.ndarray, whole: bool) -> features.Floats:
-    width = request.signal_width
+def _signals(request: scoring_pb2.DecideEventsRequest) -> features.Floats:
+    """Fraud's signals, one row of `features.SIGNALS` an event."""
+    width, count = request.signal_width, len(request.events)
     if not width:
-        return np.zeros((len(at), features.SIGNALS), np.float32)
+        return np.zeros((count, features.SIGNALS), np.float32)
     sent = np.array(request.signals, np.float32).reshape(-1, width)
-    if not whole:
-        sent = sent[at]
+    if width == features.SIGNALS:
+        return sent
     # A caller of another version may send fewer signals (unknown: zero) or more (not known here).
-    signals = sent if width == features.SIGNALS else np.zeros((len(at), features.SIGNALS), np.float32)
-    if width != features.SIGNALS:
-        signals[:, : min(width, features.SIGNALS)] = sent[:, : features.SIGNALS]
-    return np.nan_to_num(signals, copy=True, nan=0.0, posinf=0.0, neginf=0.0)
+    signals = np.zeros((count, features.SIGNALS), np.float32)
+    signals[:, : min(width, features.SIGNALS)] = sent[:, : features.SIGNALS]
+    return signals
+
+
+def _no_numbers(signals: features.Floats, risk: np.ndarray) -> dict[int, str]:
+    """Positions of events with NaN or an infinity among their figures, and where it stands."""
+    found: dict[int, str] = {}
+    if not np.isfinite(risk).all():
+        found = dict.fromkeys(np.nonzero(~np.isfinite(risk))[0].tolist(), "compliance_risk")
+    finite = np.isfinite(signals)
+    if not finite.all():
+        for i, which in np.argwhere(~finite).tolist():
+            name = decision_pb2.SignalIndex.Name(which).removeprefix("SIGNAL_INDEX_").lower()
+            found.setdefault(i, f"signals.{name}")
+    return found
 
 
 class Engines:

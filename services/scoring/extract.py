@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv6Address
+from types import MappingProxyType
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -93,6 +94,9 @@ class Extracted(NamedTuple):
     errors: list[event_pb2.ItemError]
 
 
+NONE: Mapping[int, str] = MappingProxyType({})
+
+
 class Extractor:
     """Reads events one by one, so that the caller may pause between pieces of a batch."""
 
@@ -101,14 +105,22 @@ class Extractor:
         profile_of: Sequence[int],
         item_flags: Sequence[int],
         places: event_pb2.Places,
-        broken_profiles: dict[int, str],
+        broken_profiles: Mapping[int, str] = NONE,
+        no_numbers: Mapping[int, str] = NONE,
     ) -> None:
+        """Takes the columns of a request, and what is known to be wrong in it already.
+
+        Args:
+            broken_profiles: position in the request's profiles -> what is wrong with the profile.
+            no_numbers: position of an event -> the figure of it that is NaN or infinite.
+        """
         self._profile_of = profile_of
         self._flags = item_flags
         self._country = places.country
         self._longitude = places.longitude_e4
         self._accuracy = places.accuracy_km
         self._broken = broken_profiles
+        self._no_numbers = no_numbers
         self._numbers: list[int] = []
         self._types: list[str] = []
         self._errors: list[event_pb2.ItemError] = []
@@ -117,10 +129,16 @@ class Extractor:
         """Reads the events from position `start` up to `stop`."""
         parse = scoring_pb2.ScoredEvent.FromString
         longitude, accuracy, broken = self._longitude, self._accuracy, self._broken
+        no_numbers = self._no_numbers
         numbers, types, crc = self._numbers, self._types, zlib.crc32
         for i in range(start, stop):
             if broken and (viewer := self._profile_of[i]) in broken:
                 self._refuse(i, "MALFORMED_PROFILE", broken[viewer], "profiles")
+                continue
+            if no_numbers and i in no_numbers:
+                self._refuse(
+                    i, "NUMBER_INVALID", "send a finite number: NaN and infinities are none", no_numbers[i]
+                )
                 continue
             try:
                 event = parse(events[i])

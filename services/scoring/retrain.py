@@ -179,7 +179,7 @@ def read_events(ingest: Ingest, fits: set[str], progress: Any) -> Stored:
     for at_ms, one in raw:
         event = event_pb2.Event.FromString(one.event)
         known.append(Known.of(one, event.event_id, event.user_id, at_ms))
-    extractor = Extractor([0] * len(raw), [], event_pb2.Places(), {})
+    extractor = Extractor([0] * len(raw), [], event_pb2.Places())
     extractor.read([one.event for _, one in raw], 0, len(raw))
     extracted = extractor.finish()
     kept = set(extracted.positions)

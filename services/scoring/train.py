@@ -204,7 +204,7 @@ def gather(
         while len(viewers) > len(words):
             words = np.concatenate([words, profile.load([b""] * len(words))])
         where = places.columns([event.ip_address for event, _ in batch])
-        extractor = Extractor(viewer, [], where, {})
+        extractor = Extractor(viewer, [], where)
         extractor.read([event.SerializeToString() for event, _ in batch], 0, len(batch))
         extracted = extractor.finish()
         if extracted.errors:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import defaultdict
 from itertools import islice
 from pathlib import Path
@@ -236,14 +235,27 @@ async def test_a_set_that_must_not_decide_is_refused_and_the_one_before_goes_on(
     assert not serving.decide(request([event()])).errors
 
 
-def test_figures_that_are_no_numbers_count_as_unknown(engine: Engine) -> None:
-    nan, inf = float("nan"), float("inf")
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_an_event_with_a_figure_that_is_no_number_is_refused_alone(engine: Engine, value: float) -> None:
+    whole = engine.decide(request([event(0), event(1), event(2)]))
+    signals = [0.0] * (3 * 12)
+    signals[12 + decision_pb2.SIGNAL_INDEX_TRAVEL_KMH] = value
     answer = engine.decide(
-        request([event()], signals=[nan, inf] + [nan] * 10, signal_width=12, compliance_risk=[nan])
+        request(
+            [event(i) for i in range(4)],
+            signals=[*signals, *[0.0] * 12],
+            signal_width=12,
+            compliance_risk=[0, 0, 0, value],
+        )
     )
-    (found,) = map(decision, answer.decisions)
-    assert found.outcome == decision_pb2.OUTCOME_ALLOW
-    assert all(map(math.isfinite, found.numbers))
+    assert [(e.index, e.reason, e.field) for e in answer.errors] == [
+        (1, "NUMBER_INVALID", "signals.travel_kmh"),
+        (3, "NUMBER_INVALID", "compliance_risk"),
+    ]
+    assert [bool(one) for one in answer.decisions] == [True, False, True, False]
+    # It is not folded into the profile either: the third event is the second that the viewer has.
+    position = decision_pb2.NUMBER_INDEX_PROFILE_EVENTS
+    assert decision(answer.decisions[2]).numbers[position] == decision(whole.decisions[1]).numbers[position]
 
 
 def test_a_profile_of_the_version_before_is_migrated(engine: Engine) -> None:

@@ -37,7 +37,7 @@ def extracted(**fields: object) -> tuple:
             event.account.created_time.seconds = value
         else:
             setattr(event, name, value)
-    extractor = Extractor([0], [], event_pb2.Places(), {})
+    extractor = Extractor([0], [], event_pb2.Places())
     extractor.read([event.SerializeToString()], 0, 1)
     return extractor.finish()
 
@@ -199,7 +199,7 @@ def test_without_a_zone_the_longitude_tells_the_hour() -> None:
     event = event_pb2.Event(event_type="play", device_id="d", ip_address="192.0.2.1")
     event.event_time.seconds = 1_774_746_000  # 01:00 UTC
     places = event_pb2.Places(longitude_e4=[1_350_000], accuracy_km=[20])  # 135 degrees east: 9 hours ahead
-    extractor = Extractor([0], [], places, {})
+    extractor = Extractor([0], [], places)
     extractor.read([event.SerializeToString()], 0, 1)
     assert extractor.finish().columns.hour.tolist() == [10]
 
@@ -234,7 +234,7 @@ def test_the_fields_that_scoring_reads_are_those_of_the_event() -> None:
     ],
 )
 def test_events_that_are_none_are_refused_by_position(event: bytes) -> None:
-    extractor = Extractor([0], [], event_pb2.Places(), {})
+    extractor = Extractor([0], [], event_pb2.Places())
     extractor.read([event], 0, 1)
     (error,) = extractor.finish().errors
     assert (error.index, error.reason) == (0, "MALFORMED_EVENT")

@@ -71,7 +71,8 @@ class ScoringServiceServicer:
 
         Idempotent. Errors: INVALID_ARGUMENT (TENANT_INVALID, NO_EVENTS, TOO_MANY_EVENTS, COLUMN_LENGTH, PROFILE_OF_INVALID,
         EVIDENCE_INDEX_INVALID), FAILED_PRECONDITION (POLICY_SET_UNKNOWN: it is being loaded, try again); for one event
-        MALFORMED_EVENT, MALFORMED_PROFILE and EVENT_TIME_INVALID in `errors`.
+        MALFORMED_EVENT, MALFORMED_PROFILE, EVENT_TIME_INVALID and NUMBER_INVALID (NaN or an infinity among its figures) in
+        `errors`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
