@@ -19,6 +19,9 @@ end
 local DAY = 86400000
 local floor, min, max, match, format = math.floor, math.min, math.max, string.match, string.format
 
+-- What an account owns, and an edge, is given its time to live anew on the first event of a day, and a day more for that.
+local RETENTION = limits.edge_retention + DAY
+
 local function number(value)
   return format('%.0f', value)
 end
@@ -89,7 +92,7 @@ local function tie(user, other, resource, ties)
     end
     local accounts = call('SMEMBERS', prefix .. 'm:' .. theirs)
     for _, account in ipairs(accounts) do
-      call('SET', prefix .. 'c:' .. account, mine, 'PX', limits.edge_retention)
+      call('SET', prefix .. 'c:' .. account, mine, 'PX', RETENTION)
     end
     call('SADD', prefix .. 'm:' .. mine, unpack(accounts))
     local resources = call('SMEMBERS', prefix .. 'r:' .. theirs)
@@ -103,10 +106,10 @@ local function tie(user, other, resource, ties)
   if call('SCARD', prefix .. 'r:' .. mine) < limits.resources_cap then
     call('SADD', prefix .. 'r:' .. mine, resource)
   end
-  call('PEXPIRE', prefix .. 'c:' .. user, limits.edge_retention)
-  call('PEXPIRE', prefix .. 'c:' .. other, limits.edge_retention)
+  call('PEXPIRE', prefix .. 'c:' .. user, RETENTION)
+  call('PEXPIRE', prefix .. 'c:' .. other, RETENTION)
   for _, kind in ipairs({'m:', 'r:', 'z:'}) do
-    call('PEXPIRE', prefix .. kind .. mine, limits.edge_retention)
+    call('PEXPIRE', prefix .. kind .. mine, RETENTION)
   end
 end
 
@@ -128,6 +131,7 @@ local function edge(kind, resource, user, time, prio, window)
   local mine = values[user]
   local others = count
   local seen, seen_days = 0, 0
+  local known_today = false
   if mine then
     others = count - 1
     local first, last, days = match(mine, '^(%d+),(%d+),(%d+)')
@@ -143,6 +147,7 @@ local function edge(kind, resource, user, time, prio, window)
     end
     if time >= last then
       local shift = day - floor(last / DAY)
+      known_today = shift == 0
       if shift >= 30 then
         days = 1
       elseif shift > 0 then
@@ -170,7 +175,9 @@ local function edge(kind, resource, user, time, prio, window)
       into_full(key, values, marker, user, value, prio)
     end
   end
-  call('PEXPIRE', key, limits.edge_retention)
+  if not known_today then
+    call('PEXPIRE', key, RETENTION)
+  end
   if window == 0 then
     alive = 0
   end
@@ -209,11 +216,15 @@ local function crowd(values)
   return {seen, regulars, once, few}
 end
 
-local function support(user, name, time)
+local function support(user, name, time, first_today)
   local key = prefix .. 'x:' .. user
-  call('ZADD', key, 'GT', number(time), name)
-  call('ZREMRANGEBYRANK', key, 0, -(limits.soft_cap + 1))
-  call('PEXPIRE', key, limits.edge_retention)
+  if call('ZADD', key, 'GT', number(time), name) == 1 then
+    call('ZREMRANGEBYRANK', key, 0, -(limits.soft_cap + 1))
+    first_today = true
+  end
+  if first_today then
+    call('PEXPIRE', key, RETENTION)
+  end
 end
 
 local function count_window(key, since, excluded)
@@ -235,15 +246,18 @@ local function add_to_window(key, member, time, span)
   call('PEXPIRE', key, span + limits.lateness)
 end
 
-local function uses(user, code)
+local function uses(user, code, first_today)
   local key = prefix .. 'v:' .. user
   if call('ZADD', key, code, code) == 1 then
     call('ZREMRANGEBYRANK', key, limits.devices_cap, -1)
+    first_today = true
   end
-  call('PEXPIRE', key, limits.edge_retention)
+  if first_today then
+    call('PEXPIRE', key, RETENTION)
+  end
 end
 
-local function account(user, time, household, created)
+local function account(user, time, household, created, newest, first_today)
   local key = prefix .. 'a:' .. user
   if household ~= '' then
     local known = call('HMGET', key, 'ht', 'h')
@@ -258,14 +272,16 @@ local function account(user, time, household, created)
       call('HSET', key, 'c', number(created))
     end
   end
-  if time > tonumber(call('HGET', key, 'n') or '0') then
+  if time > newest then
     call('HSET', key, 'n', number(time))
   end
-  call('PEXPIRE', key, limits.edge_retention)
+  if first_today then
+    call('PEXPIRE', key, RETENTION)
+  end
 end
 
 -- The place before and the place after a place, which is added.
-local function locate(user, time, place)
+local function locate(user, time, place, first_today)
   local key = prefix .. 'l:' .. user
   local before, after = '', ''
   local nearest = call('ZREVRANGEBYSCORE', key, number(time), '-inf', 'LIMIT', 0, 2)
@@ -278,22 +294,26 @@ local function locate(user, time, place)
   after = call('ZRANGEBYSCORE', key, '(' .. number(time), '+inf', 'LIMIT', 0, 1)[1] or ''
   call('ZADD', key, number(time), place)
   call('ZREMRANGEBYRANK', key, 0, -(limits.sightings_cap + 1))
-  call('PEXPIRE', key, limits.edge_retention)
+  if first_today or (before == '' and after == '') then
+    call('PEXPIRE', key, RETENTION)
+  end
   return before, after
 end
 
 -- The acts before an act, which is added. Their hexadecimal texts sort as (time, event).
-local function enact(user, act)
+local function enact(user, act, first_today)
   local key = prefix .. 'k:' .. user
   local before = call('ZRANGEBYLEX', key, '-', '(' .. act)
   call('ZADD', key, 0, act)
   call('ZREMRANGEBYRANK', key, 0, -(limits.acts_cap + 1))
-  call('PEXPIRE', key, limits.edge_retention)
+  if first_today or #before == 0 then
+    call('PEXPIRE', key, RETENTION)
+  end
   return table.concat(before)
 end
 
 -- The other streams of an account as JSON [last, ended, device, address]; the stream is added or moved.
-local function flow(user, stream, time, ended, device, address)
+local function flow(user, stream, time, ended, device, address, first_today)
   local key = prefix .. 't:' .. user
   local others, known, count = {}, nil, 0
   local oldest, oldest_time = nil, nil
@@ -328,7 +348,9 @@ local function flow(user, stream, time, ended, device, address)
     end
     call('HDEL', key, oldest)
   end
-  call('PEXPIRE', key, limits.edge_retention)
+  if first_today or count == 0 then
+    call('PEXPIRE', key, RETENTION)
+  end
   return others
 end
 
@@ -336,17 +358,22 @@ local answer = {applied}
 for i, item in ipairs(cjson.decode(ARGV[5])) do
   local event, user, device, payment, address, household, time, place, domain, signup, created, act, stream, ended,
     reads, adds, prio, code = unpack(item)
+  -- 0: there is no such account yet.
+  local newest = tonumber(call('HGET', prefix .. 'a:' .. user, 'n') or '0')
+  local first_today = floor(newest / DAY) ~= floor(time / DAY)
   local root = root_of(user)
   local members, ties = 0, 0
   if root then
     members = call('SCARD', prefix .. 'm:' .. root)
     ties = tonumber(call('GET', prefix .. 'z:' .. root) or '0')
-    call('PEXPIRE', prefix .. 'c:' .. user, limits.edge_retention)
-    for _, kind in ipairs({'m:', 'r:', 'z:'}) do
-      call('PEXPIRE', prefix .. kind .. root, limits.edge_retention)
+    if first_today then
+      call('PEXPIRE', prefix .. 'c:' .. user, RETENTION)
+      for _, kind in ipairs({'m:', 'r:', 'z:'}) do
+        call('PEXPIRE', prefix .. kind .. root, RETENTION)
+      end
     end
   end
-  uses(user, code)
+  uses(user, code, first_today)
   local da, dn, dt, device_since = edge('d', device, user, time, prio, limits.edge_window)
   local pa, pn, pt = 0, 0, -1
   if payment ~= '' then
@@ -355,26 +382,26 @@ for i, item in ipairs(cjson.decode(ARGV[5])) do
   local aa, an, at, address_since, address_days, values = 0, 0, -1, 0, 0, {}
   if address ~= '' then
     aa, an, at, address_since, address_days, values = edge('i', address, user, time, prio, limits.address_window)
-    support(user, 'i:' .. address, time)
+    support(user, 'i:' .. address, time, first_today)
   end
   if domain ~= '' then
     edge('e', domain, user, time, prio, 0)
-    support(user, 'e:' .. domain, time)
+    support(user, 'e:' .. domain, time, first_today)
   end
   if signup ~= '' then
     edge('s', signup, user, time, prio, 0)
-    support(user, 's:' .. signup, time)
+    support(user, 's:' .. signup, time, first_today)
   end
-  account(user, time, household, created)
+  account(user, time, household, created, newest, first_today)
   local before, after, acts, streams = '', '', '', {}
   if place ~= '' then
-    before, after = locate(user, time, place)
+    before, after = locate(user, time, place, first_today)
   end
   if act ~= '' then
-    acts = enact(user, act)
+    acts = enact(user, act, first_today)
   end
   if stream ~= '' then
-    streams = flow(user, stream, time, ended, device, address)
+    streams = flow(user, stream, time, ended, device, address, first_today)
   end
   local counts = {}
   for n, read in ipairs(reads) do

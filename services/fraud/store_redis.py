@@ -2,7 +2,8 @@
 
 Keys are `{<prefix>}:[<tenant>]:<kind>:<name>`, and `{<prefix>}:applied` for all tenants: with the prefix as hash tag a
 script touches one slot of a cluster.
-Every key expires a retention after it was last written; `applied` never does. The rules are those of `memory`, in
+Every key expires a retention, or up to a day more, after it was last written: expiry is set anew on the first event of a
+day. `applied` never expires. The rules are those of `memory`, in
 `observe.lua`; the contract suite holds both implementations to the same answers.
 """
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from services.common.errors import StateBehind
 from services.fraud.addresses import address_class, learnt_class
@@ -14,11 +15,14 @@ from services.fraud.memory import (
     COMPONENT_CAP,
     DAY_MS,
     DEGREE_CAP,
+    EDGE_RETENTION_MS,
     HOUR_MS,
+    LATENESS_MS,
     MINUTE_MS,
     NOTHING_KNOWN,
     SIGHTINGS_CAP,
     WINDOW_CAP,
+    WINDOWS,
     Crowd,
     Memory,
     Observation,
@@ -421,6 +425,46 @@ async def test_two_replicas_on_redis_and_one_in_process_answer_the_same(redis_ur
         assert here == anonymous(await observe(replicas[number % 2], *part))
     for replica in replicas:
         await replica.close()
+
+
+async def test_every_key_in_redis_expires_and_not_before_its_time(redis_url: str) -> None:
+    memory = RedisMemory(redis_url, allow_volatile=True, timeout=10)
+    client = redis.asyncio.Redis.from_url(redis_url)
+
+    async def lives() -> dict[str, int]:
+        keys = [key async for key in client.scan_iter() if not key.endswith(b":applied")]
+        return {key.decode(): await client.pttl(key) for key in keys}
+
+    events = traffic(3, 300)
+    await observe(memory, *events)
+    windows = min(kind.span_ms for kind in WINDOWS.values()) + LATENESS_MS
+    for key, left in (await lives()).items():
+        # Less what the test itself took.
+        least = windows if "]:w:" in key else EDGE_RETENTION_MS
+        assert left > least - HOUR_MS, key
+    # A day on, what is used then lives on; the same day again may leave it, by less than a day.
+    for days, least in (
+        (11, EDGE_RETENTION_MS + DAY_MS),
+        (11, EDGE_RETENTION_MS),
+        (12, EDGE_RETENTION_MS + DAY_MS),
+    ):
+        for key in await lives():
+            await client.pexpire(key, EDGE_RETENTION_MS + (0 if days == 12 else 1))
+        at = {
+            "time_ms": NOON + days * DAY_MS,
+            "place": place(days * 24 * 60, f"x{days}"),
+            "act": 1,
+            "stream": "s",
+        }
+        await observe(
+            memory, sighting(f"x{days}", "u3", device="d3", payment="p1", address="192.0.2.1", **at)
+        )
+        found = await lives()
+        owned = [f"{kind}:u3" for kind in "alktxv"] + ["d:d3", "p:p1", "i:192.0.2.1"]
+        for name in owned:
+            assert found[f"{{usher:fraud}}:[{TENANT}]:{name}"] > least - HOUR_MS, name
+    await client.aclose()
+    await memory.close()
 
 
 async def test_order_changes_nothing_above_the_caps(memory: Memory) -> None:
