@@ -329,7 +329,16 @@ def split(plan: Plan, traffic: Traffic) -> Split:
 
 
 def fit(plan: Plan, traffic: Traffic, parts: Split) -> Fitted:
-    """Fits the models on the first part and calibrates them on the second."""
+    """Fits the models on the first part and calibrates them on the second.
+
+    Raises ValueError where a feature is no number, or all labels are equal.
+    """
+    lost = np.argwhere(~np.isfinite(traffic.rows))
+    if len(lost):
+        row, column = lost[0].tolist()
+        raise ValueError(
+            f"{features.NAMES[column]} of row {row} is no number ({len(lost)} of all features are none)"
+        )
     found = fit_detector(plan, traffic, parts)
     boosting = fit_violation(plan, traffic, parts.fit)
     odds = boosting.decision_function(traffic.rows[parts.calibrate])

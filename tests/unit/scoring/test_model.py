@@ -144,6 +144,13 @@ def test_labels_that_teach_nothing_are_refused() -> None:
         train.fit_violation(PLAN, traffic._replace(violating=np.zeros(300, bool)), np.arange(300))
 
 
+def test_a_feature_that_is_no_number_is_named_and_teaches_nothing() -> None:
+    traffic = labelled(200)
+    traffic.rows[7, features.INDEX["travel_kmh"]] = np.nan
+    with pytest.raises(ValueError, match="travel_kmh of row 7 is no number"):
+        train.fit(PLAN, traffic, train.split(PLAN, traffic))
+
+
 def test_thresholds_round_down_so_that_the_same_floats_go_left() -> None:
     for threshold in (0.1, 1 / 3, -0.1, 1e-9, 12345.678):
         rounded = export.below(threshold)
