@@ -12,13 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
+import yaml
 
+from cli.home import Home
+from cli.scoring import rollback
+from services.common.policy import read_policy_set
 from simulator.traffic import generate
 from tests.harness import ROOT, Mesh
+from usher.alerts.v1 import alerts_pb2, alerts_pb2_grpc
 from usher.event.v1 import event_pb2
 from usher.ingest.v1 import feedback_pb2, feedback_pb2_grpc, labels_pb2, labels_pb2_grpc
 from usher.policy.v1 import policy_pb2, policy_pb2_grpc
@@ -94,13 +99,53 @@ def test_labels_train_a_challenger_that_decides_once_it_is_better(tmp_path: Path
             wait_for(lambda: told["policy_set"] in decided)
             again = retrain(mesh)
             assert (again["due"], again["promoted"]) == ("", False), "no new label"
-            policy.ActivatePolicySet(policy_pb2.ActivatePolicySetRequest(policy_set=first, actor="test"))
+            thresholds_moved(mesh, told, first)
+            # One command takes model and thresholds back.
+            assert rollback(cast(Home, At(mesh)), "test") == 0
             wait_for(lambda: decided[-1] == first)
         feedback = feedback_pb2_grpc.FeedbackServiceStub(channel)
         report = feedback.GetFeedbackReport(feedback_pb2.GetFeedbackReportRequest(tenant=TENANT)).report
         assert report.abusive > 0
+        assert told["alarming_groups"], "held up more often than others, and good: so it was labelled"
+        alarming = {f"{one.dimension}.{one.group}" for one in report.groups if one.alarming}
+        assert set(told["alarming_groups"]) <= alarming
+        with grpc.insecure_channel(socket_of(mesh, "alerts")) as there:
+            alerts = alerts_pb2_grpc.AlertsServiceStub(there)
+            request = alerts_pb2.ListAlertsRequest(tenant=TENANT, kind="duty.fairness")
+            # People are told of each, by the job itself.
+            wait_for(lambda: {one.entity for one in alerts.ListAlerts(request).alerts} == alarming)
         card = (mesh.folder / "models" / told["challenger"] / "card.md").read_text()
         assert "outcomes of dev" in card
+
+
+class At:
+    """A home whose mesh is another's."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+
+    def target(self, service: str) -> str:
+        return socket_of(self._mesh, service)
+
+
+def thresholds_moved(mesh: Mesh, told: dict[str, Any], first: str) -> None:
+    """What was confirmed lowered thresholds, false alarms raised them; each step is listed with the set."""
+    steps = told["adjustments"]
+    assert {one["segment"] for one in steps if one["after"] < one["before"]} == {
+        one["segment"] for one in steps if one["confirmed"] > one["false_alarms"]
+    }
+    assert any(one["after"] < one["before"] for one in steps)
+    assert any(one["after"] > one["before"] for one in steps)
+    kind = policy_pb2.PART_KIND_SCORING_RULES
+    before, after = read_policy_set(mesh.policy, first), read_policy_set(mesh.policy, told["policy_set"])
+    listed = json.loads(after.parts(kind)["learning"])["adjustments"]
+    assert [{name: one[name] for name in steps[0]} for one in listed] == steps
+    held = {
+        moment: yaml.safe_load(policies.part(kind, "outcomes"))["adjustments"]["learnt"]
+        for moment, policies in (("before", before), ("after", after))
+    }
+    for one in steps:
+        assert [held[moment][one["segment"]] for moment in held] == [one["before"], one["after"]]
 
 
 @contextlib.contextmanager
