@@ -125,7 +125,13 @@ def sweep_command(
         if redis_url_file is not None:
             source = ["redis", str(redis_url_file)]
         else:
-            source = ["snapshot", str(snapshot or Home(home).path / "fraud" / "memory.jsonl")]
+            saved = snapshot or Home(home).path / "fraud" / "memory.jsonl"
+            if not saved.is_file():
+                raise UnusableError(
+                    f"{saved} does not exist: a mesh (`usher up --home {home}`) saves its memory there while it runs and"
+                    " when it ends; --snapshot names another file"
+                )
+            source = ["snapshot", str(saved)]
         more = []
         for name, value in (
             ("--backend", backend),

@@ -51,6 +51,8 @@ def call(target: str, method: Callable[..., T], request: Any, timeout: float) ->
         error = from_rpc_error(failure)
         if error.code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
             raise error from None
+        if error.code is grpc.StatusCode.UNAVAILABLE:
+            raise UnusableError(f"{target}: {error}; `usher up` starts a mesh") from None
         raise UnusableError(f"{target}: {error}") from None
 
 

@@ -79,7 +79,8 @@ def _ask(target: str, method: Callable[[Any], Callable[..., Any]], request: Any)
         try:
             return call(target, method(fraud_pb2_grpc.FraudServiceStub(channel)), request, _TIMEOUT)
         except (InvalidArgument, NotFound) as error:
-            raise UnusableError(told(error)) from None
+            more = "; `usher fraud rings` lists those there are" if error.reason == "RING_UNKNOWN" else ""
+            raise UnusableError(told(error) + more) from None
 
 
 def sweep(*arguments: str) -> int:
