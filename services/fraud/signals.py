@@ -37,6 +37,8 @@ EARTH_RADIUS_KM = 6371.0088
 PLACE_MOST = 5.0
 NETWORK_POINTS = 3.0
 """Points of the network component at risk 1."""
+_AT_THE_EDGE = 0.6
+"""Share of a ring's risk that an account with none of its links would carry; the best tied one carries all."""
 
 # Member states, for the legacy region "EU". https://european-union.europa.eu/principles-countries-history/eu-countries_en
 EU_MEMBERS = frozenset(
@@ -288,7 +290,7 @@ def compile_assessor(parameters: Parameters) -> Assessor:
                     (network.confirmed, code.REASON_CODE_CONFIRMED_RING, (ring_members,), (ring_id,))
                 )
             else:
-                risk = network.ring * ring_score * (0.6 + 0.4 * central)
+                risk = network.ring * ring_score * (_AT_THE_EDGE + (1.0 - _AT_THE_EDGE) * central)
                 values = (ring_members, round(ring_score, 6))
                 found.append((risk, code.REASON_CODE_RING_MEMBER, values, (ring_id,)))
         if standing.confirmed_neighbours and not confirmed:

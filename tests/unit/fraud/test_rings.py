@@ -210,6 +210,14 @@ def test_every_contribution_is_told_and_makes_the_score() -> None:
     assert ring.centrality == (1.0,) * 9
 
 
+def test_an_account_with_fewer_of_the_links_is_less_central() -> None:
+    members = names(9)
+    ties = [*hand(members), resource("second box", members[:6])]
+    [ring] = find_rings(component(*ties), PARAMETERS)
+    # Four links where the others have three.
+    assert ring.centrality == (1.0,) * 6 + (0.75,) * 3
+
+
 def test_rare_ties_weigh_more_and_old_ones_less() -> None:
     assert [rarity(count) for count in (2, 4, 64)] == pytest.approx([1, 0.5, 1 / 6])
     fresh = resource("a", names(4), last_ms=60 * DAY_MS)

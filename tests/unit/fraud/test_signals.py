@@ -245,6 +245,13 @@ def test_network_risks_join_as_independent_evidence() -> None:
     assert assessment.ring_id == ring.ring_id
 
 
+def test_the_centre_of_a_ring_carries_more_of_its_risk_than_the_edge() -> None:
+    seen = NOTHING_KNOWN._replace(component="a", members=6, ties=6)
+    risks = [assess(seen, ring=RingOfAccount("ring_a", 6, 0.5, central))[0][1] for central in (1.0, 0.5, 0.0)]
+    # The ring's share is 0.8 of its score; an account with none of the links carries 0.6 of that.
+    assert risks == pytest.approx([0.4, 0.4 * 0.8, 0.4 * 0.6])
+
+
 def test_few_accounts_on_a_device_are_no_evidence() -> None:
     row, assessment = assess(NOTHING_KNOWN._replace(device_accounts=3, payment_accounts=2))
     assert (row[1], codes(assessment)) == (0, [])
