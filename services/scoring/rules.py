@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -209,20 +210,35 @@ class Rules(NamedTuple):
     """Points by region code, and by `extract.EU_BIT` for the EU; empty in the shipped rules."""
 
 
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def read_rules(content: bytes, norms: Mapping[str, float]) -> Rules:
     """Compiles outcomes.yaml. Raises RulesInvalid naming the entry that is wrong."""
     try:
-        read = yaml.safe_load(content)
+        read = yaml.load(content, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RulesInvalid(f"outcomes.yaml is not YAML: {error}") from None
     if not isinstance(read, dict) or read.get("version") != VERSION:
         raise RulesInvalid(f"outcomes.yaml is not of version {VERSION}")
+    for place, value in _numbers(read):
+        if not math.isfinite(value):
+            raise RulesInvalid(f"{place} is no finite number")
     try:
         return _Reader(read, norms).rules()
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RulesInvalid(
             f"outcomes.yaml lacks or misspells an entry: {type(error).__name__}: {error}"
         ) from None
+
+
+def _numbers(tree: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers in what YAML told, each with its place, as in `segments.new.threshold`."""
+    if isinstance(tree, float):
+        yield place, tree
+    elif isinstance(tree, dict | list):
+        for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _numbers(value, f"{place}.{name}" if place else str(name))
 
 
 def _enum(enum: Any, prefix: str, name: str) -> int:

@@ -140,8 +140,8 @@ async def test_books_that_do_not_balance_arrive_from_ingest(short_tmp_path: Path
 @pytest.mark.parametrize(
     ("kind", "entity_kind", "entity"),
     [
-        ("duty.drift", "model", "violation-3"),
-        ("duty.fairness", "model", "violation-3"),
+        ("duty.drift", "service", "scoring"),
+        ("duty.fairness", "group", "address_class.vpn"),
         ("duty.retention", "store", "fraud"),
     ],
 )

@@ -25,9 +25,12 @@ def swept(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, list[s
 
 
 def test_it_reads_the_last_snapshot_of_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    saved = tmp_path / "fraud" / "memory.jsonl"
+    saved.parent.mkdir()
+    saved.touch()
     status, given, _ = swept(monkeypatch, "--home", str(tmp_path), "--tenant", "acme")
     assert status == 0
-    assert given == ["snapshot", str(tmp_path / "fraud" / "memory.jsonl"), "--tenant", "acme"]
+    assert given == ["snapshot", str(saved), "--tenant", "acme"]
 
 
 def test_it_reads_redis_and_records_where_a_file_says(monkeypatch: pytest.MonkeyPatch) -> None:

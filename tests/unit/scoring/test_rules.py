@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
+import yaml
 
 from services.scoring import features
 from services.scoring.rules import Columns, RulesInvalid, read_rules
@@ -49,6 +55,29 @@ def test_wrong_parameters_of_a_segment_are_refused_by_name(old: str, new: str, s
     assert old in SHIPPED
     with pytest.raises(RulesInvalid, match=says):
         read_rules(SHIPPED.replace(old, new, 1).encode(), NORMS)
+
+
+def numbers(tree: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(tree, dict | list):
+        for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from numbers(value, (*place, name))
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield place
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_is_refused_wherever_the_rules_have_one(value: float) -> None:
+    read = yaml.safe_load(SHIPPED)
+    places = list(numbers(read))
+    assert len(places) > 100
+    for place in places[1:]:  # the first is the version
+        tree = at = copy.deepcopy(read)
+        for name in place[:-1]:
+            at = at[name]
+        at[place[-1]] = value
+        with pytest.raises(RulesInvalid, match="no finite number") as refused:
+            read_rules(yaml.dump(tree, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper)).encode(), NORMS)
+        assert ".".join(map(str, place)) in str(refused.value)
 
 
 def test_no_residence_moves_a_threshold_in_the_shipped_rules() -> None:
