@@ -18,7 +18,7 @@ from usher.decision.v1 import decision_pb2
 IMPERSONAL = frozenset(
     {
         *("service", "ring", "policy_set", "tenant", "incident", "list_entry", "channel", "breach"),
-        *("subject_request", "model", "store", "source", "subscriber"),
+        *("subject_request", "duty", "group", "model", "store", "source", "subscriber"),
     }
 )
 """Kinds of entity that name no person and may be shown as they are."""

@@ -142,7 +142,7 @@ async def test_books_that_do_not_balance_arrive_from_ingest(short_tmp_path: Path
     [
         ("duty.drift", "service", "scoring"),
         ("duty.fairness", "group", "address_class.vpn"),
-        ("duty.retention", "store", "fraud"),
+        ("duty.retention_failed", "duty", "retention"),
     ],
 )
 async def test_drift_fairness_and_retention_open_one_incident_while_they_last(

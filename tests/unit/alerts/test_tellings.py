@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,3 +89,14 @@ def test_a_digest_tells_what_it_stands_for() -> None:
     lines = [alerts_pb2.DigestLine(kind="decision.block", severity=alerts_pb2.SEVERITY_HIGH, count=42)]
     text = tellings.plain(delivery(kind="storm", digest=lines), HIDDEN, "")
     assert "high decision.block: 42" in text
+
+
+def test_what_services_tell_of_is_shown_unless_it_is_a_person() -> None:
+    root = Path(tellings.__file__).parents[1]
+    kinds = {
+        kind
+        for path in sorted(root.glob("*/*.py"))
+        for kind in re.findall(r'entity_kind="([a-z_]+)"', path.read_text())
+    }
+    assert {"service", "group", "duty"} <= kinds
+    assert kinds - tellings.IMPERSONAL == {"user"}
