@@ -232,13 +232,21 @@ def read_rules(content: bytes, norms: Mapping[str, float]) -> Rules:
         ) from None
 
 
-def _numbers(tree: Any, place: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers in what YAML told, each with its place, as in `segments.new.threshold`."""
-    if isinstance(tree, float):
-        yield place, tree
-    elif isinstance(tree, dict | list):
-        for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from _numbers(value, f"{place}.{name}" if place else str(name))
+def _numbers(tree: Any) -> Iterator[tuple[str, float]]:
+    """The numbers in what YAML told, each with a place of it, as in `segments.new.threshold`.
+
+    What anchors repeat is looked at once: repeated within itself it would have no end.
+    """
+    seen: set[int] = set()
+    rest: list[tuple[str, Any]] = [("", tree)]
+    while rest:
+        place, one = rest.pop()
+        if isinstance(one, float):
+            yield place, one
+        elif isinstance(one, dict | list) and id(one) not in seen:
+            seen.add(id(one))
+            inner = one.items() if isinstance(one, dict) else enumerate(one)
+            rest += [(f"{place}.{name}" if place else str(name), value) for name, value in inner]
 
 
 def _enum(enum: Any, prefix: str, name: str) -> int:

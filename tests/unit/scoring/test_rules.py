@@ -80,6 +80,21 @@ def test_what_is_no_number_is_refused_wherever_the_rules_have_one(value: float) 
         assert ".".join(map(str, place)) in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "knot: &knot [*knot, .nan]",
+        "\n".join(
+            ["l0: &l0 [.nan]", *(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 40))]
+        ),
+    ],
+    ids=["within itself", "nine to the thirty-ninth times"],
+)
+def test_anchors_that_repeat_without_end_are_looked_at_once(more: str) -> None:
+    with pytest.raises(RulesInvalid, match="no finite number"):
+        read_rules(f"{SHIPPED}\n{more}\n".encode(), NORMS)
+
+
 def test_no_residence_moves_a_threshold_in_the_shipped_rules() -> None:
     assert default_rules().residence == {}
 
